@@ -1,0 +1,427 @@
+/*
+ * tmemstore: a reserved contiguous memory area lent to cleancache and frontswap pages only.
+ *
+ * The only public header.  Everything between the two cffi marks is read by native/build_ffi.py as
+ * well, so that the Python binding cannot drift from it; that part stays free of macros.
+ *
+ * Laws that hold for every function:
+ *   - Nothing here prints, aborts, reads the environment or keeps a hidden global.
+ *   - A function returns an enum tms_code.  The out-parameter stands last and is untouched on failure.
+ *   - All functions of a store may be called from several threads at once, tms_store_destroy excepted.
+ *   - Times are integer nanoseconds of the store's own clock; ranges of pfns are half-open.
+ */
+#ifndef TMEMSTORE_H
+#define TMEMSTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* cffi: begin */
+enum {
+	TMS_PAGE_SIZE = 4096,
+	TMS_CHUNK_FRAMES = 512, /* 2 MiB: the unit of windows */
+	TMS_ROUTES = 4,
+	TMS_UUID_SIZE = 16
+};
+
+/* Zero and above: an answer.  Below zero: the call itself could not be carried out. */
+enum tms_code {
+	TMS_OK = 0,
+	TMS_MISS = 1,      /* get: the key is not held */
+	TMS_REJECTED = 2,  /* put: not admitted; the key is absent now */
+	TMS_WAITING = 3,   /* the device has not answered yet: call again with the same tms_wait */
+	TMS_ALLOC_REFUSED = 4,
+	TMS_ALLOC_ABORTED = 5,
+	TMS_E_INVALID = -1,   /* an argument out of its range */
+	TMS_E_NO_MEMORY = -2,
+	TMS_E_NO_POOL = -3,   /* no such pool (destroyed, or never made) */
+	TMS_E_NO_RANGE = -4,  /* no such contiguous range (released, or never handed out) */
+	TMS_E_CLOSED = -5,
+	TMS_E_SPILL_READ = -6,    /* the spill device failed or did not answer; the page is still held */
+	TMS_E_SPILL_CORRUPT = -7, /* the spill device answered with other bytes than were written */
+	TMS_E_TIMEOUT = -8,       /* io_timeout_ns passed */
+	TMS_E_SYSTEM = -9,        /* the system refused; errno is in the struct that goes with the call */
+	TMS_E_FOREIGN = -10,      /* spill path: not empty and without our header */
+	TMS_E_LOCKED = -11,       /* spill path: another store has it open */
+	TMS_E_TOO_SMALL = -12,    /* spill path: device smaller than two blocks */
+	TMS_E_CODEC = -13,        /* a kept page could not be decompressed: memory was damaged */
+	TMS_E_BROKEN = -14        /* verify: an invariant does not hold */
+};
+const char *tms_code_text(int code);
+
+/* ---- clock: the core has none of its own ------------------------------------------------------ */
+
+/* now_ns never runs backwards.  cpu_ns is the CPU time of the calling thread.  Both may be called
+ * from any thread.  A null pointer in place of a struct tms_clock means the system's monotonic clock. */
+struct tms_clock {
+	uint64_t (*now_ns)(void *context);
+	uint64_t (*cpu_ns)(void *context);
+	void *context;
+};
+
+/* ---- region: the reserved area ------------------------------------------------------------------ */
+
+enum tms_copy { TMS_COPY_AUTO = 0, TMS_COPY_PLAIN = 1, TMS_COPY_NONTEMPORAL = 2 };
+
+struct tms_region_config {
+	uint64_t size_bytes;            /* page multiple, 1 MiB to 256 GiB */
+	uint64_t nontemporal_from_bytes; /* TMS_COPY_AUTO: regions of this size and more are written past the cache */
+	int32_t copy;                   /* enum tms_copy */
+	bool hugetlb;                   /* ask for reserved huge pages; goes on without where refused */
+	bool mlock;                     /* ask for locked memory; goes on without where refused */
+};
+
+struct tms_region_info {
+	uint64_t size_bytes;
+	uint64_t frames;
+	uint64_t chunks;      /* the last one may be short */
+	uint64_t base_address;
+	int32_t hugepage_errno; /* madvise(MADV_HUGEPAGE); 0: granted */
+	int32_t hugetlb_errno;  /* 0: granted or not asked */
+	int32_t mlock_errno;    /* 0: granted or not asked */
+	int32_t map_errno;      /* why tms_region_create failed with TMS_E_SYSTEM */
+	bool hugetlb;
+	bool mlocked;
+	const char *copy_variant; /* "avx512-nt", "avx2-nt", "sse2-nt", "neon-nt", "plain" */
+};
+
+typedef struct tms_region tms_region;
+
+/* Reserves, populates and owns the area.  info is filled on success and on TMS_E_SYSTEM. */
+int tms_region_create(const struct tms_region_config *config, struct tms_region_info *info, tms_region **ret);
+/* Unmaps.  No store and no view of the region may be left. */
+void tms_region_destroy(tms_region *region);
+uint8_t *tms_region_address(tms_region *region, uint64_t pfn);
+/* The variant TMS_COPY_NONTEMPORAL would use on this CPU. */
+const char *tms_copy_best_variant(void);
+
+/* ---- store -------------------------------------------------------------------------------------- */
+
+enum tms_codec_kind { TMS_CODEC_NONE = 0, TMS_CODEC_LZ4 = 1, TMS_CODEC_ZSTD = 2 };
+
+/* Addresses of the C functions of liblz4 or libzstd.  Only those of the kind chosen are used. */
+struct tms_codec {
+	int32_t kind;
+	int32_t level; /* zstd only */
+	void *lz4_compress_default;
+	void *lz4_decompress_safe;
+	void *zstd_create_cctx;
+	void *zstd_free_cctx;
+	void *zstd_compress_cctx;
+	void *zstd_create_dctx;
+	void *zstd_free_dctx;
+	void *zstd_decompress_dctx;
+	void *zstd_is_error;
+};
+
+enum tms_order { TMS_ORDER_FIFO = 0, TMS_ORDER_LRU = 1, TMS_ORDER_SIEVE = 2, TMS_ORDERS = 3 };
+const char *tms_order_name(int order);
+
+struct tms_spill_info {
+	uint64_t size_bytes;     /* a device's size; 0: a file, that grows */
+	int32_t error;           /* errno of the step that failed; 0 */
+	int32_t direct_errno;    /* why O_DIRECT is not used; 0: it is */
+	bool direct;
+	bool is_device;
+	bool created;
+	bool reused;             /* a file with our header from an earlier run */
+	bool preallocated;
+	const char *failed_step; /* "open", "lock", "read header", ...; null if none */
+};
+
+struct tms_store_config {
+	const struct tms_clock *clock; /* null: the system's monotonic clock */
+	struct tms_codec codec;
+	const char *spill_path;        /* null: no page-out route */
+	uint64_t spill_limit_bytes;    /* 0: none but the device's */
+	uint64_t spill_preallocate_bytes;
+	uint64_t io_timeout_ns;
+	uint32_t io_threads;           /* 1 to 16 */
+	int32_t order;                 /* enum tms_order */
+	bool spill_overwrite;          /* take a foreign file or device, losing what is in it */
+	bool spill_buffered;           /* do not try O_DIRECT */
+};
+
+typedef struct tms_store tms_store;
+
+/* The store borrows the region, which must outlive it and serve no other store. */
+int tms_store_create(tms_region *region, const struct tms_store_config *config, struct tms_spill_info *spill_info, tms_store **ret);
+/* From here on every call answers TMS_E_CLOSED.  TMS_WAITING: I/O is under way, call again.  TMS_OK:
+ * done; *abandoned_threads (a device that hangs) is set then.  Idempotent. */
+int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_threads);
+/* Frees what the store owns, but for what an abandoned I/O thread still holds.  The last call. */
+void tms_store_destroy(tms_store *store);
+/* While disabled every put is rejected (and leaves its key absent); gets and flushes go on. */
+int tms_store_set_enabled(tms_store *store, bool enabled);
+
+/* ---- pools -------------------------------------------------------------------------------------- */
+
+enum tms_pool_flag {
+	TMS_POOL_PERSISTENT = 1,
+	TMS_POOL_SHARED = 2,    /* ephemeral only; private unless the uuid is authorised */
+	TMS_POOL_INCLUSIVE = 4  /* ephemeral only: get leaves the page; shared pools always do */
+};
+typedef uint32_t tms_pool_id; /* never 0 */
+
+int tms_pool_create(tms_store *store, uint32_t flags, const uint8_t *uuid, tms_pool_id *ret);
+/* Drops one handle; the pages go with the last one. */
+int tms_pool_destroy(tms_store *store, tms_pool_id pool);
+/* The flags the pool really has: SHARED is missing where the uuid was not authorised. */
+int tms_pool_flags(tms_store *store, tms_pool_id pool, uint32_t *ret);
+int tms_shared_authorize(tms_store *store, const uint8_t *uuid, bool allow);
+
+/* ---- put, get, flush ---------------------------------------------------------------------------- */
+
+/* A get that waits for the device.  Zero it before the first call; while the answer is TMS_WAITING call
+ * again with everything unchanged, or give up with tms_wait_cancel.  done counts finished items. */
+struct tms_wait {
+	uint64_t slice_ns; /* longest wait inside one call */
+	uint64_t done;
+	void *request;
+};
+
+/* Page bytes are copied before return.  TMS_REJECTED leaves the key absent, whatever it held. */
+int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, const uint8_t *page);
+/* TMS_OK or TMS_MISS.  Private ephemeral pools: the page is removed unless the pool is inclusive.  wait
+ * null: a page that must be read from the spill file answers TMS_WAITING, and nothing is begun. */
+int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait);
+/* The same over n keys; pages are n * TMS_PAGE_SIZE bytes; results hold one bool a key.  put_many
+ * stops at the first error; get_many goes on past device errors, marks those keys in errors (a
+ * tms_code a key, 0: none) and answers the first of them. */
+int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, const uint8_t *pages, bool *results);
+int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, uint8_t *pages, bool *results, int32_t *errors, struct tms_wait *wait);
+void tms_wait_cancel(tms_store *store, struct tms_wait *wait);
+
+int tms_flush_page(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index);
+int tms_flush_object(tms_store *store, tms_pool_id pool, uint64_t object);
+int tms_flush_pool(tms_store *store, tms_pool_id pool);
+
+/* Where the data of a key is, without touching it. */
+enum tms_place {
+	TMS_PLACE_ABSENT = 0,
+	TMS_PLACE_FILL = 1,   /* same-filled: no frame */
+	TMS_PLACE_REGION = 2,
+	TMS_PLACE_SPILL = 4   /* REGION | SPILL: in the region, with a copy in the spill file */
+};
+int tms_where_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, uint8_t *places);
+
+/* ---- contiguous ranges -------------------------------------------------------------------------- */
+
+enum tms_effort { TMS_EFFORT_FREE = 0, TMS_EFFORT_DROP = 1, TMS_EFFORT_MIGRATE = 2, TMS_EFFORT_COMPRESS = 3, TMS_EFFORT_PAGE_OUT = 4, TMS_EFFORTS = 5 };
+enum tms_ending { TMS_MET = 0, TMS_REFUSED = 1, TMS_ABORTED = 2 };
+enum tms_reason {
+	TMS_REASON_NONE = 0,
+	TMS_REASON_NO_WINDOW = 1,  /* refused: an allocated frame in every window */
+	TMS_REASON_EFFORT = 2,     /* refused: no window can be emptied at this effort */
+	TMS_REASON_DEADLINE = 3,   /* refused: the bound exceeds the deadline */
+	TMS_REASON_TIME = 4,       /* aborted: something was slower than its model */
+	TMS_REASON_SPILL = 5,      /* aborted: the spill device failed or is full */
+	TMS_REASON_MEMORY = 6,     /* aborted: no memory for the bookkeeping */
+	TMS_REASON_CLOSED = 7,     /* aborted: the store was closed meanwhile */
+	TMS_REASONS = 8
+};
+
+/* What it takes to empty a window: t0 + drops * drop_ns + objects * object_ns + bytes * byte_ps / 1000
+ * + zeroed frames * zero_ns (DESIGN section 3).  byte_ps is picoseconds a kept byte. */
+struct tms_cost {
+	uint64_t t0_ns;
+	uint64_t drop_ns;
+	uint64_t object_ns;
+	uint64_t byte_ps;
+	uint64_t zero_ns;
+};
+
+struct tms_alloc_request {
+	uint64_t frames;
+	uint64_t align_frames;  /* power of two, at least 1 */
+	uint64_t start_pfn;     /* used if fixed */
+	uint64_t deadline_ns;   /* from the call on */
+	struct tms_cost cost;
+	uint64_t bound_permille; /* bound = predicted * this / 1000 */
+	int32_t effort;
+	bool fixed;
+	bool zero;
+	bool refuse_over_bound; /* false: nothing is refused for time */
+};
+
+/* A window and what is in it.  Objects are frontswap pages that occupy a frame or a part of one. */
+struct tms_window {
+	uint64_t start_pfn;
+	uint64_t frames;
+	uint64_t frames_free;
+	uint64_t frames_clean;     /* ephemeral pages: one drop each */
+	uint64_t frames_frontswap;
+	uint64_t objects_copied;   /* with a valid spill copy: one drop each */
+	uint64_t objects_uncopied; /* must be written first */
+	uint64_t bytes_uncopied;
+	uint64_t predicted_ns;
+};
+
+struct tms_report {
+	struct tms_window window;
+	uint64_t bound_ns;
+	uint64_t deadline_ns;
+	uint64_t elapsed_ns;  /* call to commit, or to the end of an undo */
+	uint64_t cpu_ns;      /* of the calling thread */
+	uint64_t waited_ns;   /* in timed waits for the device */
+	uint64_t write_ns;    /* until the last page-out was complete */
+	uint64_t drop_ns;
+	uint64_t zero_ns;
+	uint64_t commit_ns;   /* the clock at the commit point, from the call on; 0: never reached */
+	uint64_t clean_dropped;
+	uint64_t copied_dropped;   /* frontswap pages that had a copy before */
+	uint64_t paged_out;
+	uint64_t bytes_written;    /* to the device, whole blocks */
+	uint64_t write_batches;
+	int32_t ending;
+	int32_t reason;
+	uint32_t range; /* MET: the handle for tms_release; else 0 */
+};
+
+/* Chooses the cheapest window (or takes the fixed one) without touching anything.  TMS_OK, or
+ * TMS_ALLOC_REFUSED with the reason. */
+int tms_propose(tms_store *store, const struct tms_alloc_request *request, struct tms_window *window, int32_t *reason);
+/* One whole allocation.  TMS_OK (met), TMS_ALLOC_REFUSED, TMS_ALLOC_ABORTED or an error; the report is
+ * filled in the first three cases. */
+int tms_alloc_contig(tms_store *store, const struct tms_alloc_request *request, struct tms_report *report);
+int tms_release(tms_store *store, uint32_t range);
+
+/* ---- measuring the device ----------------------------------------------------------------------- */
+
+/* Writes up to bytes to free spill blocks, for at most budget_ns, as a page-out would.  Nothing is kept.
+ * Zeros in the result: no spill file, no room or no answer. */
+struct tms_write_sample {
+	uint64_t bytes;
+	uint64_t elapsed_ns;
+	uint64_t batches;
+};
+int tms_measure_write(tms_store *store, uint64_t bytes, uint64_t budget_ns, struct tms_write_sample *ret);
+
+/* ---- looking in --------------------------------------------------------------------------------- */
+
+enum tms_reject {
+	TMS_REJECT_FULL = 0,     /* no frame to be had */
+	TMS_REJECT_POOR = 1,     /* does not compress, and no whole frame to be had */
+	TMS_REJECT_DISABLED = 2,
+	TMS_REJECT_MEMORY = 3,   /* no memory for the bookkeeping */
+	TMS_REJECTS = 4
+};
+const char *tms_reject_name(int reject);
+const char *tms_reason_name(int reason);
+
+struct tms_stats {
+	/* cleancache */
+	uint64_t clean_puts;
+	uint64_t clean_rejects[4];
+	uint64_t clean_gets;
+	uint64_t clean_hits;
+	uint64_t clean_flushes;
+	uint64_t clean_evicted;
+	/* frontswap */
+	uint64_t swap_stores;
+	uint64_t swap_rejects[4];
+	uint64_t swap_loads;
+	uint64_t swap_hits_region;
+	uint64_t swap_hits_spill;
+	uint64_t swap_flushes;
+	uint64_t swap_incompressible; /* kept raw because they did not compress */
+	uint64_t load_errors;
+	/* held now */
+	uint64_t pages_clean;
+	uint64_t pages_swap;
+	uint64_t pages_fill;     /* of both kinds: same-filled */
+	uint64_t pages_spilled;  /* only in the spill file */
+	uint64_t pages_copied;   /* in the region and in the spill file */
+	uint64_t bytes_kept;     /* frontswap bytes in the region, as kept */
+	uint64_t objects;
+	uint64_t pools;
+	/* frames */
+	uint64_t frames;
+	uint64_t frames_free;
+	uint64_t frames_clean;
+	uint64_t frames_frontswap;
+	uint64_t frames_isolated;
+	uint64_t frames_allocated;
+	/* packing */
+	uint64_t spans;
+	uint64_t compactions;
+	uint64_t objects_moved;
+	/* spill */
+	uint64_t spill_blocks_used;
+	uint64_t spill_blocks_total; /* ever used at once: the extent of the file */
+	uint64_t spill_bytes_written;
+	uint64_t spill_bytes_read;
+	uint64_t spill_write_errors;
+	uint64_t spill_read_errors;
+	uint64_t spill_writes_pending;
+	/* allocations */
+	uint64_t allocs_met;
+	uint64_t allocs_refused;
+	uint64_t allocs_aborted;
+	uint64_t allocs_by_reason[8];
+	uint64_t ranges_out;
+	uint64_t alloc_clean_dropped;
+	uint64_t alloc_copied_dropped;
+	uint64_t alloc_paged_out;
+	/* own needs */
+	uint64_t metadata_bytes;
+};
+int tms_stats(tms_store *store, struct tms_stats *ret);
+
+/* Per chunk: what its frames hold.  n is at most the region's number of chunks. */
+struct tms_chunk {
+	uint16_t frames_free;
+	uint16_t frames_clean;
+	uint16_t frames_frontswap;
+	uint16_t frames_isolated;  /* being emptied, and empty already */
+	uint16_t frames_allocated;
+	uint16_t frames_leaving;   /* in a range being emptied, not empty yet; counted by kind as well */
+	uint32_t objects_copied;
+	uint32_t objects_uncopied;
+	uint32_t bytes_uncopied;
+};
+int tms_chunks(tms_store *store, uint64_t n, struct tms_chunk *ret);
+/* The few counts a filling loop steers by: free, clean, frontswap, isolated, allocated. */
+int tms_frame_counts(tms_store *store, uint64_t ret[5]);
+
+/* Walks every structure.  TMS_E_BROKEN and a sentence in *ret at the first broken invariant. */
+int tms_verify(tms_store *store, const char **ret);
+
+/* ---- fault injection: for tests of this library and of what is built on it ---------------------- */
+
+enum tms_fault_site {
+	TMS_FAULT_ENTRY_ALLOC = 0,  /* bookkeeping for one page */
+	TMS_FAULT_OBJECT_ALLOC = 1, /* bookkeeping for one file or area */
+	TMS_FAULT_SPAN_ALLOC = 2,
+	TMS_FAULT_GROUP_ALLOC = 3,  /* bookkeeping of one allocation's writes */
+	TMS_FAULT_WRITE = 4,        /* error: the errno; 0: the write is lost but reported as done */
+	TMS_FAULT_READ = 5,
+	TMS_FAULT_SHORT_WRITE = 6,  /* one system call writes half of what it was given */
+	TMS_FAULT_CORRUPT = 7,      /* one byte of what was read is changed */
+	TMS_FAULT_STALL = 8,        /* the I/O thread hangs until the site is disarmed */
+	TMS_FAULT_BEFORE_DROP = 9,  /* delay only: the allocating thread is held up here */
+	TMS_FAULT_BEFORE_COMMIT = 10,
+	TMS_FAULT_SITES = 11
+};
+/* Arms a site: lets skip hits pass, then fires on the next count ones (UINT64_MAX: for ever).
+ * count 0 disarms.  delay_ns holds up the thread that hits it. */
+int tms_fault_arm(tms_store *store, int site, uint64_t skip, uint64_t count, int32_t error, uint64_t delay_ns);
+/* How often a site has fired since it was armed. */
+int tms_fault_fired(tms_store *store, int site, uint64_t *ret);
+/* cffi: end */
+
+#ifdef __cplusplus
+}
+#endif
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+#endif

@@ -1,0 +1,73 @@
+/*
+ * device.c: system calls on the spill file: whole transfers, made durable, with injected faults.
+ *
+ * Laws: 1. a short transfer is continued, an interrupted one repeated; success means every byte.
+ * 2. without O_DIRECT a write counts only after fdatasync.  3. runs on I/O threads only.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device.h"
+
+/* System calls in a row that may transfer nothing before it counts as an error. */
+#define NO_PROGRESS_MAX 3
+
+static int transfer(const struct io_config *config, const struct io_request *request)
+{
+	bool is_write = request->op == IO_WRITE;
+	uint32_t done = 0;
+	uint32_t stuck = 0;
+
+	while (done < request->bytes) {
+		size_t left = request->bytes - done;
+		off_t at = (off_t)(request->offset + done);
+		ssize_t moved;
+
+		if (is_write && fault_fires(config->faults, TMS_FAULT_SHORT_WRITE))
+			left = left / 2 ? left / 2 : left;
+		moved = is_write ? pwrite(config->fd, request->buffer + done, left, at) :
+				   pread(config->fd, request->buffer + done, left, at);
+		if (moved < 0 && errno == EINTR)
+			continue;
+		if (moved < 0)
+			return errno;
+		/* O_DIRECT wants the rest aligned again. */
+		moved &= ~(ssize_t)(PAGE_SIZE - 1);
+		stuck = moved ? 0 : stuck + 1;
+		if (stuck == NO_PROGRESS_MAX)
+			return EIO;
+		done += (uint32_t)moved;
+	}
+	while (is_write && !config->direct && fdatasync(config->fd))
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+static void stall(const struct io_config *config, const atomic_bool *abandoned)
+{
+	const struct timespec nap = { 0, (long)NSEC_PER_MSEC };
+
+	while (fault_is_held(config->faults, TMS_FAULT_STALL) && !atomic_load(abandoned))
+		nanosleep(&nap, NULL);
+}
+
+int device_serve(const struct io_config *config, const struct io_request *request, const atomic_bool *abandoned)
+{
+	struct faults *faults = config->faults;
+	int32_t error = 0;
+
+	if (fault_fires(faults, TMS_FAULT_STALL))
+		stall(config, abandoned);
+	if (request->op == IO_TRUNCATE)
+		return ftruncate(config->fd, (off_t)request->offset) ? errno : 0;
+	if (fault_hit(faults, request->op == IO_WRITE ? TMS_FAULT_WRITE : TMS_FAULT_READ, &error))
+		return error;
+	error = transfer(config, request);
+	if (request->op == IO_READ && fault_fires(faults, TMS_FAULT_CORRUPT))
+		for (uint32_t at = 0; at < request->bytes; at++)
+			request->buffer[at] ^= 0x10;
+	return error;
+}

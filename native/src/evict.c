@@ -1,0 +1,115 @@
+/*
+ * evict.c: FIFO, LRU and SIEVE over one list.
+ *
+ * SIEVE: Y. Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024.  A page is admitted at the front; a
+ * get only marks it; the hand runs from the oldest towards the newest, unmarks what it passes and stops
+ * at the first page that is not marked.
+ *
+ *      newest  [ ]-[v]-[ ]-[v]-[ ]  oldest
+ *                       ^ hand, moving left
+ *
+ * Owns: the list and the hand.  Invariants: 1. every ephemeral page with a frame is in the list, every
+ * same-filled one in filled (first in, first out), and nothing else.  2. the hand names a page of the list or is 0.
+ * Law: a page in a range that is being emptied is passed over: giving it up would free nothing.
+ * Locks: the store's.
+ */
+#include "evict.h"
+
+/* Pages looked at before a put gives up: most of the list may lie in a range being emptied. */
+#define VICTIM_LOOK 256
+
+static struct link *order_link(const void *entries, uint32_t id)
+{
+	return &entry_at(entries, id)->order;
+}
+
+static void touch_nothing(struct evict *evict, uint32_t id)
+{
+	(void)evict;
+	(void)id;
+}
+
+static void touch_to_front(struct evict *evict, uint32_t id)
+{
+	list_remove(&evict->list, evict->entries, order_link, id);
+	list_push_front(&evict->list, evict->entries, order_link, id);
+}
+
+static void touch_mark(struct evict *evict, uint32_t id)
+{
+	entry_at(evict->entries, id)->flags |= ENTRY_VISITED;
+}
+
+static uint32_t victim_oldest(struct evict *evict, evict_usable_fn usable, const void *context)
+{
+	uint32_t id = evict->list.last;
+
+	for (uint32_t look = VICTIM_LOOK; id && look; look--) {
+		if (usable(context, id))
+			return id;
+		id = order_link(evict->entries, id)->prev;
+	}
+	return 0;
+}
+
+static uint32_t victim_sieve(struct evict *evict, evict_usable_fn usable, const void *context)
+{
+	uint32_t id = evict->hand ? evict->hand : evict->list.last;
+	uint32_t look = VICTIM_LOOK;
+
+	/* Marked pages are unmarked once, so two rounds over the list end the walk; only pages that are
+	 * not usable count against the look. */
+	while (id && look) {
+		struct entry *entry = entry_at(evict->entries, id);
+
+		if (!usable(context, id)) {
+			look--;
+		} else if (entry->flags & ENTRY_VISITED) {
+			entry->flags &= (uint8_t)~ENTRY_VISITED;
+		} else {
+			evict->hand = id;
+			return id;
+		}
+		id = entry->order.prev ? entry->order.prev : evict->list.last;
+	}
+	evict->hand = id;
+	return 0;
+}
+
+static const struct order orders[TMS_ORDERS] = {
+	[TMS_ORDER_FIFO] = { "fifo", touch_nothing, victim_oldest },
+	[TMS_ORDER_LRU] = { "lru", touch_to_front, victim_oldest },
+	[TMS_ORDER_SIEVE] = { "sieve", touch_mark, victim_sieve },
+};
+
+const char *tms_order_name(int order)
+{
+	return order >= 0 && order < TMS_ORDERS ? orders[order].name : NULL;
+}
+
+void evict_init(struct evict *evict, int order, const struct slab *entries)
+{
+	*evict = (struct evict){ .order = &orders[order], .entries = entries };
+}
+
+void evict_admit(struct evict *evict, uint32_t id)
+{
+	list_push_front(&evict->list, evict->entries, order_link, id);
+}
+
+void evict_forget(struct evict *evict, uint32_t id)
+{
+	if (evict->hand == id)
+		evict->hand = order_link(evict->entries, id)->prev;
+	list_remove(&evict->list, evict->entries, order_link, id);
+}
+
+void evict_admit_filled(struct evict *evict, uint32_t id)
+{
+	list_push_front(&evict->filled, evict->entries, order_link, id);
+}
+
+void evict_forget_filled(struct evict *evict, uint32_t id)
+{
+	list_remove(&evict->filled, evict->entries, order_link, id);
+}

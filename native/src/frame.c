@@ -1,0 +1,163 @@
+/*
+ * frame.c: every change of a frame's state.
+ *
+ *      FREE --take--> CLEAN | SWAP | PACKED --release--> FREE
+ *        |                         |
+ *     isolate                   isolate             (flag ISOLATED)
+ *        v                         v
+ *      FREE+I <-----release---- in use+I
+ *        |
+ *      claim --> ALLOCATED --release--> FREE
+ *
+ * Owns: state, owner, the free set, the counts per chunk.
+ * Invariants: 1. the free set holds exactly the frames that are FREE and not isolated.  2. the counts
+ * of a chunk add up to its frames: free + clean + frontswap + isolated + allocated; leaving counts the
+ * isolated frames in use a second time.  3. an ALLOCATED frame is not isolated.
+ * Locks: none of its own; the store's lock covers it.
+ */
+#include "frame.h"
+
+bool frame_table_init(struct frame_table *table, struct mapping *mapping)
+{
+	uint32_t frames = (uint32_t)(mapping->size_bytes >> PAGE_SHIFT);
+
+	*table = (struct frame_table){ .mapping = mapping, .frames = frames };
+	table->chunks = (uint32_t)(((uint64_t)frames + TMS_CHUNK_FRAMES - 1) >> CHUNK_SHIFT);
+	table->state = calloc(frames, sizeof(*table->state));
+	table->owner = calloc(frames, sizeof(*table->owner));
+	table->chunk = calloc(table->chunks, sizeof(*table->chunk));
+	if (!table->state || !table->owner || !table->chunk || !bitmap_init(&table->free, frames)) {
+		frame_table_deinit(table);
+		return false;
+	}
+	for (uint32_t pfn = 0; pfn < frames; pfn++) {
+		bitmap_set(&table->free, pfn);
+		frame_chunk(table, pfn)->frames_free++;
+	}
+	table->held[FRAME_FREE] = frames;
+	return true;
+}
+
+void frame_table_deinit(struct frame_table *table)
+{
+	free(table->state);
+	free(table->owner);
+	free(table->chunk);
+	bitmap_deinit(&table->free);
+	*table = (struct frame_table){ 0 };
+}
+
+static uint16_t *chunk_count(struct tms_chunk *chunk, enum frame_state state)
+{
+	switch (state) {
+	case FRAME_CLEAN:
+		return &chunk->frames_clean;
+	case FRAME_SWAP:
+	case FRAME_PACKED:
+		return &chunk->frames_frontswap;
+	case FRAME_ALLOCATED:
+		return &chunk->frames_allocated;
+	default:
+		return &chunk->frames_free;
+	}
+}
+
+static void count(struct frame_table *table, uint32_t pfn, enum frame_state state, int change)
+{
+	uint16_t *in_chunk = chunk_count(frame_chunk(table, pfn), state);
+
+	*in_chunk = (uint16_t)(*in_chunk + change);
+	table->held[state] += (uint64_t)(int64_t)change;
+}
+
+static void count_isolated(struct frame_table *table, uint32_t pfn, int change)
+{
+	struct tms_chunk *chunk = frame_chunk(table, pfn);
+
+	chunk->frames_isolated = (uint16_t)(chunk->frames_isolated + change);
+	table->isolated += (uint64_t)(int64_t)change;
+}
+
+static void set(struct frame_table *table, uint32_t pfn, unsigned int state, uint32_t owner)
+{
+	table->state[pfn] = (uint8_t)state;
+	table->owner[pfn] = owner;
+}
+
+void frame_take(struct frame_table *table, uint32_t pfn, enum frame_state state, uint32_t owner)
+{
+	bitmap_clear(&table->free, pfn);
+	count(table, pfn, FRAME_FREE, -1);
+	count(table, pfn, state, 1);
+	set(table, pfn, state, owner);
+}
+
+void frame_release(struct frame_table *table, uint32_t pfn)
+{
+	count(table, pfn, frame_state(table, pfn), -1);
+	if (frame_is_isolated(table, pfn)) {
+		frame_chunk(table, pfn)->frames_leaving--;
+		count_isolated(table, pfn, 1);
+		set(table, pfn, FRAME_FREE | FRAME_ISOLATED, 0);
+	} else {
+		count(table, pfn, FRAME_FREE, 1);
+		set(table, pfn, FRAME_FREE, 0);
+		bitmap_set(&table->free, pfn);
+	}
+}
+
+void frame_isolate(struct frame_table *table, uint32_t pfn)
+{
+	if (frame_state(table, pfn) == FRAME_FREE) {
+		bitmap_clear(&table->free, pfn);
+		count(table, pfn, FRAME_FREE, -1);
+		count_isolated(table, pfn, 1);
+	} else {
+		frame_chunk(table, pfn)->frames_leaving++;
+	}
+	table->state[pfn] |= FRAME_ISOLATED;
+}
+
+void frame_unisolate(struct frame_table *table, uint32_t pfn)
+{
+	table->state[pfn] &= (uint8_t)~FRAME_ISOLATED;
+	if (frame_state(table, pfn) == FRAME_FREE) {
+		count_isolated(table, pfn, -1);
+		count(table, pfn, FRAME_FREE, 1);
+		bitmap_set(&table->free, pfn);
+	} else {
+		frame_chunk(table, pfn)->frames_leaving--;
+	}
+}
+
+void frame_claim(struct frame_table *table, uint32_t pfn, uint32_t range)
+{
+	count_isolated(table, pfn, -1);
+	count(table, pfn, FRAME_ALLOCATED, 1);
+	set(table, pfn, FRAME_ALLOCATED, range);
+}
+
+uint32_t frame_chunk_with_free(const struct frame_table *table, uint32_t frames)
+{
+	uint32_t best = PFN_NONE;
+	uint32_t most = 0;
+
+	for (uint32_t pfn = frame_next_free(table, 0); pfn != PFN_NONE;) {
+		uint32_t chunk = pfn >> CHUNK_SHIFT;
+
+		if (table->chunk[chunk].frames_free > most) {
+			best = chunk;
+			most = table->chunk[chunk].frames_free;
+			if (most >= frames)
+				break;
+		}
+		pfn = frame_next_free(table, frame_chunk_end(table, chunk));
+	}
+	return best;
+}
+
+uint64_t frame_table_bytes(const struct frame_table *table)
+{
+	return table->frames * (sizeof(*table->state) + sizeof(*table->owner)) + table->chunks * sizeof(*table->chunk) +
+	       bitmap_bytes(&table->free);
+}

@@ -1,0 +1,189 @@
+/*
+ * index.c: entries and objects, each found through a hash and chained to what they belong to.
+ *
+ *      pool_objects[slot] -> object <-> object          object.link
+ *                              |
+ *                            pages -> entry <-> entry   entry.sibling
+ *
+ * Owns: entries, objects.  Invariants: 1. each entry is in its hash chain and in the list of its
+ * object.  2. an object with no page does not exist.  3. each object is in the list of its pool.
+ * Locks: the store's.
+ */
+#include "index.h"
+
+static uint64_t key_hash(uint64_t object, uint32_t index, uint32_t pool)
+{
+	return hash_mix(object * UINT64_C(0x9e3779b97f4a7c15) + index * UINT64_C(0xc2b2ae3d27d4eb4f) +
+			pool * UINT64_C(0x165667b19e3779f9));
+}
+
+static uint64_t hash_of_entry(const void *record)
+{
+	const struct entry *entry = record;
+
+	return key_hash(entry_object(entry), entry->index, entry->pool);
+}
+
+static uint64_t hash_of_object(const void *record)
+{
+	const struct object *object = record;
+
+	return key_hash(object->object, 0, object->pool);
+}
+
+static struct link *sibling_link(const void *entries, uint32_t id)
+{
+	return &entry_at(entries, id)->sibling;
+}
+
+static struct object *object_at(const struct index *index, uint32_t id)
+{
+	return slab_at(&index->objects, id);
+}
+
+static struct link *object_link(const void *objects, uint32_t id)
+{
+	return &((struct object *)slab_at(objects, id))->link;
+}
+
+bool index_init(struct index *index)
+{
+	*index = (struct index){ 0 };
+	slab_init(&index->entries, sizeof(struct entry));
+	slab_init(&index->objects, sizeof(struct object));
+	if (hash_init(&index->entry_hash, offsetof(struct entry, hash_next), hash_of_entry) &&
+	    hash_init(&index->object_hash, offsetof(struct object, hash_next), hash_of_object))
+		return true;
+	index_deinit(index);
+	return false;
+}
+
+void index_deinit(struct index *index)
+{
+	hash_deinit(&index->entry_hash);
+	hash_deinit(&index->object_hash);
+	slab_deinit(&index->entries);
+	slab_deinit(&index->objects);
+	free(index->pool_objects);
+	index->pool_objects = NULL;
+}
+
+bool index_reserve_pools(struct index *index, uint32_t n)
+{
+	struct list *larger;
+
+	if (n <= index->pools)
+		return true;
+	larger = realloc(index->pool_objects, n * sizeof(*larger));
+	if (!larger)
+		return false;
+	memset(larger + index->pools, 0, (n - index->pools) * sizeof(*larger));
+	index->pool_objects = larger;
+	index->pools = n;
+	return true;
+}
+
+uint32_t index_find(const struct index *index, const struct key *key)
+{
+	uint32_t id = *hash_head(&index->entry_hash, key_hash(key->object, key->index, key->pool));
+
+	while (id) {
+		const struct entry *entry = entry_at(&index->entries, id);
+
+		if (entry->index == key->index && entry_object(entry) == key->object && entry->pool == key->pool)
+			break;
+		id = entry->hash_next;
+	}
+	return id;
+}
+
+static uint32_t find_object(const struct index *index, uint16_t pool, uint64_t number)
+{
+	uint32_t id = *hash_head(&index->object_hash, key_hash(number, 0, pool));
+
+	while (id) {
+		const struct object *object = object_at(index, id);
+
+		if (object->object == number && object->pool == pool)
+			break;
+		id = object->hash_next;
+	}
+	return id;
+}
+
+static uint32_t make_object(struct index *index, const struct key *key)
+{
+	uint32_t id = slab_alloc(&index->objects);
+	struct object *object;
+
+	if (!id)
+		return 0;
+	object = object_at(index, id);
+	object->object = key->object;
+	object->pool = key->pool;
+	hash_insert(&index->object_hash, &index->objects, id);
+	list_push_front(&index->pool_objects[key->pool], &index->objects, object_link, id);
+	return id;
+}
+
+enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret)
+{
+	uint32_t id = slab_alloc(&index->entries);
+	uint32_t object = id ? find_object(index, key->pool, key->object) : 0;
+	struct entry *entry;
+
+	if (!id)
+		return INDEX_NO_ENTRY;
+	if (!object)
+		object = make_object(index, key);
+	if (!object) {
+		slab_free(&index->entries, id);
+		return INDEX_NO_OBJECT;
+	}
+	entry = entry_at(&index->entries, id);
+	entry->object_low = (uint32_t)key->object;
+	entry->object_high = (uint32_t)(key->object >> 32);
+	entry->index = key->index;
+	entry->pool = key->pool;
+	hash_insert(&index->entry_hash, &index->entries, id);
+	list_push_front(&object_at(index, object)->pages, &index->entries, sibling_link, id);
+	*ret = id;
+	return INDEX_OK;
+}
+
+void index_remove(struct index *index, uint32_t id)
+{
+	const struct entry *entry = entry_at(&index->entries, id);
+	uint16_t pool = entry->pool;
+	uint32_t object_id = find_object(index, pool, entry_object(entry));
+	struct object *object = object_at(index, object_id);
+
+	hash_remove(&index->entry_hash, &index->entries, id);
+	list_remove(&object->pages, &index->entries, sibling_link, id);
+	slab_free(&index->entries, id);
+	if (object->pages.count)
+		return;
+	hash_remove(&index->object_hash, &index->objects, object_id);
+	list_remove(&index->pool_objects[pool], &index->objects, object_link, object_id);
+	slab_free(&index->objects, object_id);
+}
+
+uint32_t index_any_of_object(const struct index *index, uint16_t pool, uint64_t object)
+{
+	uint32_t id = find_object(index, pool, object);
+
+	return id ? object_at(index, id)->pages.first : 0;
+}
+
+uint32_t index_any_of_pool(const struct index *index, uint16_t pool)
+{
+	uint32_t id = index->pool_objects[pool].first;
+
+	return id ? object_at(index, id)->pages.first : 0;
+}
+
+uint64_t index_bytes(const struct index *index)
+{
+	return slab_bytes(&index->entries) + slab_bytes(&index->objects) + hash_bytes(&index->entry_hash) +
+	       hash_bytes(&index->object_hash) + index->pools * sizeof(*index->pool_objects);
+}

@@ -1,0 +1,55 @@
+/*
+ * index.h: from a key (pool, object, index) to its entry, and from an object or a pool to all of its.
+ */
+#ifndef TMS_INDEX_H
+#define TMS_INDEX_H
+
+#include "entry.h"
+#include "hash.h"
+
+struct key {
+	uint64_t object;
+	uint32_t index;
+	uint16_t pool; /* slot */
+};
+
+/* A file or a swap area.  It exists while it has a page. */
+struct object {
+	uint64_t object;
+	uint32_t pool; /* 0: record not in use */
+	uint32_t hash_next;
+	struct list pages;
+	struct link link; /* objects of the same pool */
+};
+
+struct index {
+	struct slab entries;
+	struct hash entry_hash;
+	struct slab objects;
+	struct hash object_hash;
+	struct list *pool_objects; /* by slot */
+	uint32_t pools;
+};
+
+enum index_result { INDEX_OK, INDEX_NO_ENTRY, INDEX_NO_OBJECT };
+
+/* False: no memory. */
+bool index_init(struct index *index);
+void index_deinit(struct index *index);
+/* Makes room for pools with slots below n.  False: no memory. */
+bool index_reserve_pools(struct index *index, uint32_t n);
+
+/* The entry of the key, or 0. */
+uint32_t index_find(const struct index *index, const struct key *key);
+/* A new entry for a key that has none; all but the key is zero. */
+enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret);
+/* Frees the entry, and its object with the last page. */
+void index_remove(struct index *index, uint32_t id);
+
+/* Any entry of the object, or of the pool; 0: none. */
+uint32_t index_any_of_object(const struct index *index, uint16_t pool, uint64_t object);
+uint32_t index_any_of_pool(const struct index *index, uint16_t pool);
+
+uint64_t index_bytes(const struct index *index);
+
+#endif

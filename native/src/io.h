@@ -1,0 +1,74 @@
+/*
+ * io.h: system calls on the spill file, on threads that nobody joins while they are in one.
+ */
+#ifndef TMS_IO_H
+#define TMS_IO_H
+
+#include <pthread.h>
+
+#include "fault.h"
+
+enum io_op { IO_WRITE, IO_READ, IO_TRUNCATE };
+
+/* One transfer.  From io_submit until done it belongs to the I/O layer; the buffer is the request's own,
+ * never a frame of the region. */
+struct io_request {
+	struct io_request *next;
+	enum io_op op;
+	uint64_t offset;
+	uint32_t bytes;
+	uint8_t *buffer;
+	int32_t error;  /* errno; 0: the transfer is complete and, without O_DIRECT, synced */
+	bool done;
+	bool watched;   /* somebody waits for this one: it is not put on the completed list */
+	void (*release)(struct io_request *request); /* frees it, if it ends after everybody has left */
+};
+
+struct io;
+
+struct io_config {
+	int fd;      /* owned from io_start on */
+	bool direct;
+	uint32_t threads;
+	struct faults *faults; /* shared: a reference is taken */
+};
+
+struct io_counters {
+	uint64_t bytes_written;
+	uint64_t bytes_read;
+	uint64_t write_errors;
+	uint64_t read_errors;
+	uint64_t writes_pending;
+};
+
+/* TMS_OK, TMS_E_NO_MEMORY, or TMS_E_SYSTEM: no thread to be had; the fd is not taken then. */
+int io_start(const struct io_config *config, struct io **ret);
+
+void io_submit(struct io *io, struct io_request *request);
+/* The next completed request that nobody watches, or null. */
+struct io_request *io_reap(struct io *io);
+/* True: io_reap has something.  Cheap; a hint without a lock. */
+bool io_has_completed(const struct io *io);
+
+/* How many requests have ended so far. */
+uint64_t io_ended(const struct io *io);
+/* Waits for at most timeout_ns until more than seen have.  False: time is up.  Whoever reads io_ended
+ * before it looks at a state that completions change misses none, whichever thread reaps them. */
+bool io_wait_ended(struct io *io, uint64_t seen, uint64_t timeout_ns);
+/* Waits for at most timeout_ns for a watched request.  False: time is up. */
+bool io_wait_request(struct io *io, struct io_request *request, uint64_t timeout_ns);
+/* Stops watching: true if it is done and the caller's again, false if it will come through io_reap. */
+bool io_unwatch(struct io *io, struct io_request *request);
+
+/* Cancels what no thread has begun: it completes with ECANCELED. */
+void io_cancel_queued(struct io *io);
+/* Waits for at most timeout_ns until no request is queued or in a system call.  False: time is
+ * up.  *busy: threads in a system call then. */
+bool io_wait_idle(struct io *io, uint64_t timeout_ns, uint32_t *busy);
+/* Leaves: joins the threads that are idle, abandons those in a system call, and returns how many.
+ * Those free what they hold when the device lets them go. */
+uint32_t io_stop(struct io *io);
+
+void io_read_counters(struct io *io, struct io_counters *ret);
+
+#endif

@@ -1,0 +1,306 @@
+/*
+ * reclaim.c: one whole contiguous allocation: choose a window, empty it, hand it over, or undo.
+ *
+ *      propose -> isolate -> write back -> drop -> zero -> commit point -> claim: MET
+ *         |                     |           |       |          |
+ *      REFUSED                  +-----------+-------+----------+--> abort: ABORTED
+ *
+ * Laws: 1. MET is decided at one commit point: the window being empty, the clock is read under the lock,
+ * and the range is claimed iff the deadline is not past.  2. REFUSED changes nothing.  3. ABORTED gives
+ * every frame back; what was written keeps its copy, what was dropped is counted.  4. clean pages are
+ * dropped last, so that an allocation which fails at the device costs none.  5. the lock is given up
+ * every few dozen pages, and never held while waiting.
+ */
+#include "writeback.h"
+
+/* Entries handled in one go, before others get the lock. */
+#define STEP 64
+/* Frames zeroed between two looks at the clock. */
+#define ZERO_STEP 64
+
+struct reclaim {
+	tms_store *store;
+	const struct tms_alloc_request *request;
+	struct tms_report *report;
+	uint64_t began_ns;
+	uint64_t deadline_ns; /* on the store's clock */
+	uint32_t start_pfn;
+	uint32_t end_pfn;
+	uint32_t range;
+	uint64_t frontswap_dropped;
+	struct writeback writeback;
+};
+
+static uint64_t elapsed(const struct reclaim *r)
+{
+	return clock_now_ns(&r->store->clock) - r->began_ns;
+}
+
+static bool is_late(const struct reclaim *r)
+{
+	return clock_now_ns(&r->store->clock) > r->deadline_ns;
+}
+
+/* ---- drop -------------------------------------------------------------------------------------------- */
+
+/* False: a persistent page without a copy. */
+static bool drop_resident(struct reclaim *r, uint32_t id)
+{
+	if (!(holdings_entry(&r->store->held, id)->flags & ENTRY_COPY))
+		return false;
+	shrink_drop_resident(&r->store->held, id);
+	r->frontswap_dropped++;
+	return true;
+}
+
+static bool drop_span(struct reclaim *r, uint32_t span_id)
+{
+	const struct span *span = packing_span(&r->store->held.region->packing, span_id);
+	const uint32_t capacity = span->capacity;
+	uint32_t left = span->used;
+	uint32_t id;
+
+	/* The span is gone with its last object. */
+	for (uint32_t slot = span_next_used(span, 0, &id); slot < capacity; slot = span_next_used(span, slot + 1, &id))
+		if (!drop_resident(r, id))
+			return false;
+		else if (--left == 0)
+			break;
+	return true;
+}
+
+static bool drop_frame(struct reclaim *r, uint32_t pfn)
+{
+	const struct frame_table *frames = &r->store->held.region->frames;
+	uint32_t owner = frames->owner[pfn];
+
+	switch (frame_state(frames, pfn)) {
+	case FRAME_CLEAN:
+		shrink_drop(&r->store->held, owner);
+		r->report->clean_dropped++;
+		return true;
+	case FRAME_SWAP:
+		return drop_resident(r, owner);
+	case FRAME_PACKED:
+		return drop_span(r, owner);
+	default:
+		return true;
+	}
+}
+
+/* Frontswap pages first, clean pages in a pass of their own: they are what an abort should not cost. */
+static enum tms_reason drop_window(struct reclaim *r)
+{
+	const struct frame_table *frames = &r->store->held.region->frames;
+
+	(void)fault_fires(r->store->faults, TMS_FAULT_BEFORE_DROP);
+	for (int pass = 0; pass < 2; pass++)
+		for (uint32_t pfn = r->start_pfn; pfn < r->end_pfn;) {
+			uint32_t stop = (uint32_t)min_u64(r->end_pfn, (uint64_t)pfn + STEP);
+			bool empty = true;
+
+			if (is_late(r))
+				return TMS_REASON_TIME;
+			if (store_enter(r->store))
+				return TMS_REASON_CLOSED;
+			for (; pfn < stop && empty; pfn++)
+				if ((frame_state(frames, pfn) == FRAME_CLEAN) == (pass == 1))
+					empty = drop_frame(r, pfn);
+			store_leave(r->store);
+			if (!empty)
+				return TMS_REASON_SPILL;
+		}
+	return TMS_REASON_NONE;
+}
+
+static enum tms_reason zero_window(struct reclaim *r)
+{
+	if (!r->request->zero)
+		return TMS_REASON_NONE;
+	for (uint64_t pfn = r->start_pfn; pfn < r->end_pfn; pfn += ZERO_STEP) {
+		uint64_t frames = min_u64(ZERO_STEP, r->end_pfn - pfn);
+
+		if (is_late(r))
+			return TMS_REASON_TIME;
+		memset(mapping_at(&r->store->held.region->mapping, pfn), 0, frames * PAGE_SIZE);
+	}
+	return TMS_REASON_NONE;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------- */
+
+/* With the lock held.  The commit point. */
+static enum tms_reason commit(struct reclaim *r)
+{
+	uint64_t now_ns = clock_now_ns(&r->store->clock);
+
+	if (now_ns > r->deadline_ns)
+		return TMS_REASON_TIME;
+	r->report->commit_ns = now_ns - r->began_ns;
+	range_claim(&r->store->held.region->ranges, r->range);
+	return TMS_REASON_NONE;
+}
+
+static enum tms_reason empty_window(struct reclaim *r)
+{
+	enum tms_reason reason = TMS_REASON_NONE;
+	uint64_t before_ns;
+
+	if (r->report->window.objects_uncopied)
+		reason = writeback_run(&r->writeback);
+	r->report->write_ns = before_ns = elapsed(r);
+	if (reason == TMS_REASON_NONE)
+		reason = drop_window(r);
+	r->report->drop_ns = elapsed(r) - before_ns;
+	before_ns = elapsed(r);
+	if (reason == TMS_REASON_NONE)
+		reason = zero_window(r);
+	r->report->zero_ns = elapsed(r) - before_ns;
+	(void)fault_fires(r->store->faults, TMS_FAULT_BEFORE_COMMIT);
+	return reason;
+}
+
+static void account(struct reclaim *r, enum tms_reason reason)
+{
+	struct tms_report *report = r->report;
+	struct tms_stats *stats = &r->store->held.stats;
+
+	report->reason = (int32_t)reason;
+	report->paged_out = r->writeback.objects;
+	report->bytes_written = r->writeback.bytes;
+	report->write_batches = r->writeback.batches;
+	report->waited_ns = r->writeback.waited_ns;
+	/* What this allocation wrote and then dropped was paged out; the rest had its copy before. */
+	if (r->frontswap_dropped > report->paged_out)
+		report->copied_dropped = r->frontswap_dropped - report->paged_out;
+	stats->allocs_by_reason[reason]++;
+	stats->alloc_clean_dropped += report->clean_dropped;
+	stats->alloc_copied_dropped += report->copied_dropped;
+	stats->alloc_paged_out += report->paged_out;
+}
+
+/* With the lock held, even if the store was closed meanwhile. */
+static int end(struct reclaim *r, enum tms_reason reason)
+{
+	struct tms_report *report = r->report;
+	struct tms_stats *stats = &r->store->held.stats;
+
+	writeback_end(&r->writeback);
+	if (reason == TMS_REASON_NONE)
+		reason = r->store->closed ? TMS_REASON_CLOSED : commit(r);
+	account(r, reason);
+	if (reason == TMS_REASON_NONE) {
+		report->ending = TMS_MET;
+		report->range = r->range;
+		report->elapsed_ns = report->commit_ns;
+		stats->allocs_met++;
+		return TMS_OK;
+	}
+	region_abort(r->store->held.region, r->range, r->start_pfn, r->end_pfn);
+	report->ending = TMS_ABORTED;
+	report->elapsed_ns = elapsed(r);
+	stats->allocs_aborted++;
+	return TMS_ALLOC_ABORTED;
+}
+
+static int refuse(struct reclaim *r, enum tms_reason reason)
+{
+	r->report->ending = TMS_REFUSED;
+	r->report->elapsed_ns = elapsed(r);
+	r->store->held.stats.allocs_refused++;
+	account(r, reason);
+	return TMS_ALLOC_REFUSED;
+}
+
+/* With the lock held.  TMS_OK: the window is isolated. */
+static int begin(struct reclaim *r)
+{
+	struct tms_region *region = r->store->held.region;
+	struct tms_window *window = &r->report->window;
+	enum tms_reason reason = range_propose(&region->ranges, r->request, r->store->io != NULL, window);
+
+	if (reason != TMS_REASON_NONE)
+		return refuse(r, reason);
+	r->report->bound_ns = window->predicted_ns * r->request->bound_permille / 1000;
+	if (r->request->refuse_over_bound && r->report->bound_ns > r->request->deadline_ns)
+		return refuse(r, TMS_REASON_DEADLINE);
+	r->start_pfn = (uint32_t)window->start_pfn;
+	r->end_pfn = (uint32_t)(window->start_pfn + window->frames);
+	r->range = region_isolate(region, r->start_pfn, r->end_pfn);
+	if (!r->range)
+		return TMS_E_NO_MEMORY;
+	r->writeback = (struct writeback){
+		.store = r->store, .start_pfn = r->start_pfn, .end_pfn = r->end_pfn, .deadline_ns = r->deadline_ns
+	};
+	return TMS_OK;
+}
+
+static bool is_valid(const tms_store *store, const struct tms_alloc_request *request)
+{
+	uint64_t frames = store->held.region->frames.frames;
+	uint64_t align = request->align_frames;
+
+	if (request->frames == 0 || request->frames > frames || align == 0 || (align & (align - 1)) != 0)
+		return false;
+	if (request->effort < TMS_EFFORT_FREE || request->effort >= TMS_EFFORTS)
+		return false;
+	return !request->fixed || (request->start_pfn <= frames - request->frames && request->start_pfn % align == 0);
+}
+
+int tms_propose(tms_store *store, const struct tms_alloc_request *request, struct tms_window *window, int32_t *reason)
+{
+	struct tms_window found;
+	int code;
+
+	if (!is_valid(store, request))
+		return TMS_E_INVALID;
+	code = store_enter(store);
+	if (code)
+		return code;
+	*reason = (int32_t)range_propose(&store->held.region->ranges, request, store->io != NULL, &found);
+	store_leave(store);
+	if (*reason != TMS_REASON_NONE)
+		return TMS_ALLOC_REFUSED;
+	*window = found;
+	return TMS_OK;
+}
+
+int tms_alloc_contig(tms_store *store, const struct tms_alloc_request *request, struct tms_report *report)
+{
+	struct reclaim r = { .store = store, .request = request, .report = report };
+	uint64_t cpu_ns;
+	int code;
+
+	if (!is_valid(store, request))
+		return TMS_E_INVALID;
+	r.began_ns = clock_now_ns(&store->clock);
+	cpu_ns = clock_cpu_ns(&store->clock);
+	code = store_enter(store);
+	if (code)
+		return code;
+	r.deadline_ns = r.began_ns + min_u64(request->deadline_ns, UINT64_MAX - r.began_ns);
+	*report = (struct tms_report){ .deadline_ns = request->deadline_ns };
+	code = begin(&r);
+	store_leave(store);
+	if (code == TMS_OK) {
+		enum tms_reason reason = empty_window(&r);
+
+		pthread_mutex_lock(&store->lock);
+		code = end(&r, reason);
+		pthread_mutex_unlock(&store->lock);
+	}
+	report->cpu_ns = clock_cpu_ns(&store->clock) - cpu_ns;
+	return code;
+}
+
+int tms_release(tms_store *store, uint32_t range)
+{
+	int code = store_enter(store);
+	bool released;
+
+	if (code)
+		return code;
+	released = range_release(&store->held.region->ranges, range);
+	store_leave(store);
+	return released ? TMS_OK : TMS_E_NO_RANGE;
+}

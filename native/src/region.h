@@ -1,0 +1,39 @@
+/*
+ * region.h: the reserved area as a whole: mapping, frames, packed objects, contiguous ranges.
+ */
+#ifndef TMS_REGION_H
+#define TMS_REGION_H
+
+#include <stdatomic.h>
+
+#include "copy.h"
+#include "frame.h"
+#include "mapping.h"
+#include "range.h"
+#include "sizeclass.h"
+
+struct tms_region {
+	struct mapping mapping;
+	struct frame_table frames;
+	struct packing packing;
+	struct range_table ranges;
+	struct copy copy;
+	atomic_bool lent; /* to a store */
+};
+
+/* Empties of circulation: frames by range_isolate, and the spans that touch them take no object.
+ * A handle, or 0: no memory. */
+uint32_t region_isolate(struct tms_region *region, uint32_t start_pfn, uint32_t end_pfn);
+/* Undoes region_isolate, with whatever the frames hold now. */
+void region_abort(struct tms_region *region, uint32_t handle, uint32_t start_pfn, uint32_t end_pfn);
+
+/* The bytes of a page kept raw (place = frame << UNITS_SHIFT) or packed. */
+void region_read(const struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, uint8_t *to);
+void region_write_packed(struct tms_region *region, uint32_t place, uint32_t bytes, const uint8_t *from);
+
+static inline void region_write_page(struct tms_region *region, uint32_t pfn, const uint8_t *page)
+{
+	region->copy.page(mapping_at(&region->mapping, pfn), page);
+}
+
+#endif

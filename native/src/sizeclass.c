@@ -1,0 +1,304 @@
+/*
+ * sizeclass.c: spans, their slots, and compaction.
+ *
+ * Owns: the spans and their slots.  Borrows: frames.
+ * Invariants: 1. a span is listed in its class iff it has a free slot and is not sealed.  2. all frames
+ * of a span lie in one chunk, are PACKED and name the span as their owner.  3. an empty span does not
+ * exist between two calls, but for one just added.  4. class.free_slots is the sum over listed spans.
+ * Locks: the store's.
+ */
+#include "sizeclass.h"
+
+/* Spans looked at for the emptiest one: enough to find a good one, few enough for a put to wait for. */
+#define COMPACT_LOOK 16
+
+static uint32_t class_of(uint32_t bytes)
+{
+	return bytes ? (bytes - 1) >> UNIT_SHIFT : 0;
+}
+
+static uint32_t class_bytes(uint32_t class_id)
+{
+	return (class_id + 1) << UNIT_SHIFT;
+}
+
+static struct link *span_link(const void *spans, uint32_t id)
+{
+	return &((struct span *)slab_at(spans, id))->link;
+}
+
+void packing_init(struct packing *packing, struct frame_table *frames)
+{
+	*packing = (struct packing){ .frames = frames };
+	slab_init(&packing->spans, sizeof(struct span));
+}
+
+void packing_deinit(struct packing *packing)
+{
+	for (uint32_t id = 1; id < packing->spans.end; id++)
+		if (packing_span(packing, id)->frames)
+			free(packing_span(packing, id)->slot);
+	slab_deinit(&packing->spans);
+}
+
+/* The fewest frames that waste the least, as zsmalloc chooses them. */
+uint32_t packing_span_frames(uint32_t bytes)
+{
+	uint32_t size = class_bytes(class_of(bytes));
+	uint32_t best = 1;
+	uint32_t best_waste = UINT32_MAX;
+
+	for (uint32_t n = 1; n <= SPAN_FRAMES; n++) {
+		uint32_t waste = (n * TMS_PAGE_SIZE % size) * SPAN_FRAMES / n;
+
+		if (waste < best_waste) {
+			best = n;
+			best_waste = waste;
+		}
+	}
+	return best;
+}
+
+static void enlist(struct packing *packing, uint32_t id, struct span *span)
+{
+	struct size_class *class = &packing->class[span->class_id];
+
+	if (span->listed || span->sealed || span->used == span->capacity)
+		return;
+	list_push_front(&class->with_room, &packing->spans, span_link, id);
+	class->free_slots += (uint64_t)span->capacity - span->used;
+	span->listed = true;
+}
+
+static void delist(struct packing *packing, uint32_t id, struct span *span)
+{
+	struct size_class *class = &packing->class[span->class_id];
+
+	if (!span->listed)
+		return;
+	list_remove(&class->with_room, &packing->spans, span_link, id);
+	class->free_slots -= (uint64_t)span->capacity - span->used;
+	span->listed = false;
+}
+
+bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, uint32_t frames)
+{
+	uint32_t class_id = class_of(bytes);
+	uint32_t capacity = frames * TMS_PAGE_SIZE / class_bytes(class_id);
+	uint32_t *slot = malloc(capacity * sizeof(*slot));
+	uint32_t id = slot ? slab_alloc(&packing->spans) : 0;
+	uint32_t pfn = chunk << CHUNK_SHIFT;
+	struct span *span;
+
+	if (!id) {
+		free(slot);
+		return false;
+	}
+	span = packing_span(packing, id);
+	span->class_id = (uint8_t)class_id;
+	span->frames = (uint8_t)frames;
+	span->capacity = (uint16_t)capacity;
+	span->slot = slot;
+	for (uint32_t i = 0; i < capacity; i++)
+		slot[i] = SLOT_FREE | (i + 1 < capacity ? i + 1 : SLOT_NONE);
+	for (uint32_t f = 0; f < frames; f++) {
+		pfn = frame_next_free(packing->frames, pfn);
+		frame_take(packing->frames, pfn, FRAME_PACKED, id);
+		span->pfn[f] = pfn;
+	}
+	packing->slot_bytes += capacity * sizeof(*slot);
+	enlist(packing, id, span);
+	return true;
+}
+
+static void free_span(struct packing *packing, uint32_t id, struct span *span)
+{
+	delist(packing, id, span);
+	for (uint32_t f = 0; f < span->frames; f++)
+		frame_release(packing->frames, span->pfn[f]);
+	packing->slot_bytes -= span->capacity * sizeof(*span->slot);
+	free(span->slot);
+	slab_free(&packing->spans, id);
+}
+
+static uint32_t place_of(const struct span *span, uint32_t slot)
+{
+	uint32_t at = slot * span_class_bytes(span);
+
+	return span->pfn[at >> PAGE_SHIFT] << UNITS_SHIFT | (at & (TMS_PAGE_SIZE - 1)) >> UNIT_SHIFT;
+}
+
+/* The byte offset in the span of the object at place. */
+static uint32_t offset_of(const struct span *span, uint32_t place)
+{
+	uint32_t pfn = place >> UNITS_SHIFT;
+	uint32_t f = 0;
+
+	while (span->pfn[f] != pfn)
+		f++;
+	return f << PAGE_SHIFT | (place & ((1U << UNITS_SHIFT) - 1)) << UNIT_SHIFT;
+}
+
+uint32_t packing_place(struct packing *packing, uint32_t bytes, uint32_t entry)
+{
+	struct size_class *class = &packing->class[class_of(bytes)];
+	uint32_t id = class->with_room.first;
+	struct span *span;
+	uint32_t slot;
+
+	if (!id)
+		return PLACE_NONE;
+	span = packing_span(packing, id);
+	slot = span->free_first;
+	span->free_first = (uint16_t)span->slot[slot];
+	span->slot[slot] = entry;
+	span->used++;
+	class->free_slots--;
+	if (span->used == span->capacity)
+		delist(packing, id, span);
+	return place_of(span, slot);
+}
+
+void packing_remove(struct packing *packing, uint32_t place)
+{
+	uint32_t id = packing->frames->owner[place >> UNITS_SHIFT];
+	struct span *span = packing_span(packing, id);
+	uint32_t slot = offset_of(span, place) / span_class_bytes(span);
+
+	span->slot[slot] = SLOT_FREE | span->free_first;
+	span->free_first = (uint16_t)slot;
+	span->used--;
+	if (span->listed)
+		packing->class[span->class_id].free_slots++;
+	if (span->used == 0)
+		free_span(packing, id, span);
+	else
+		enlist(packing, id, span);
+}
+
+struct pieces packing_pieces(const struct packing *packing, uint32_t place, uint32_t bytes)
+{
+	const struct frame_table *frames = packing->frames;
+	uint32_t pfn = place >> UNITS_SHIFT;
+	const struct span *span = packing_span(packing, frames->owner[pfn]);
+	uint32_t at = offset_of(span, place);
+	uint32_t in_frame = at & (TMS_PAGE_SIZE - 1);
+	uint32_t first = TMS_PAGE_SIZE - in_frame;
+	struct pieces pieces = { { frame_data(frames, pfn) + in_frame, NULL }, { bytes, 0 } };
+
+	if (bytes > first) {
+		pieces.bytes[0] = first;
+		pieces.bytes[1] = bytes - first;
+		pieces.at[1] = frame_data(frames, span->pfn[(at >> PAGE_SHIFT) + 1]);
+	}
+	return pieces;
+}
+
+bool packing_owns(const struct packing *packing, uint32_t place, uint32_t entry)
+{
+	uint32_t pfn = place >> UNITS_SHIFT;
+	const struct span *span;
+	uint32_t at;
+
+	if (pfn >= packing->frames->frames || frame_state(packing->frames, pfn) != FRAME_PACKED)
+		return false;
+	span = packing_span(packing, packing->frames->owner[pfn]);
+	at = offset_of(span, place);
+	return at % span_class_bytes(span) == 0 && at / span_class_bytes(span) < span->capacity &&
+	       span->slot[at / span_class_bytes(span)] == entry;
+}
+
+uint32_t span_next_used(const struct span *span, uint32_t slot, uint32_t *entry)
+{
+	while (slot < span->capacity && span->slot[slot] & SLOT_FREE)
+		slot++;
+	if (slot < span->capacity)
+		*entry = span->slot[slot];
+	return slot;
+}
+
+uint32_t span_lowest_pfn(const struct span *span, uint32_t from)
+{
+	uint32_t lowest = PFN_NONE;
+
+	for (uint32_t f = 0; f < span->frames; f++)
+		if (span->pfn[f] >= from && span->pfn[f] < lowest)
+			lowest = span->pfn[f];
+	return lowest;
+}
+
+void packing_seal(struct packing *packing, uint32_t id)
+{
+	struct span *span = packing_span(packing, id);
+
+	delist(packing, id, span);
+	span->sealed = true;
+}
+
+void packing_unseal(struct packing *packing, uint32_t id)
+{
+	struct span *span = packing_span(packing, id);
+
+	span->sealed = false;
+	enlist(packing, id, span);
+}
+
+/* The emptiest of the first spans with room of a class that has a span's worth of free slots. */
+static uint32_t compaction_victim(const struct packing *packing)
+{
+	for (uint32_t c = 0; c < SIZE_CLASSES; c++) {
+		const struct size_class *class = &packing->class[c];
+		uint32_t best = 0;
+		uint32_t look = COMPACT_LOOK;
+
+		for (uint32_t id = class->with_room.first; id && look--; id = packing_span(packing, id)->link.next)
+			if (!best || packing_span(packing, id)->used < packing_span(packing, best)->used)
+				best = id;
+		if (best && class->free_slots >= packing_span(packing, best)->capacity)
+			return best;
+	}
+	return 0;
+}
+
+static void copy_pieces(const struct pieces *to, const struct pieces *from)
+{
+	uint8_t whole[TMS_PAGE_SIZE];
+
+	memcpy(whole, from->at[0], from->bytes[0]);
+	if (from->bytes[1])
+		memcpy(whole + from->bytes[0], from->at[1], from->bytes[1]);
+	memcpy(to->at[0], whole, to->bytes[0]);
+	if (to->bytes[1])
+		memcpy(to->at[1], whole + to->bytes[0], to->bytes[1]);
+}
+
+uint32_t packing_compact(struct packing *packing, packing_moved_fn moved, void *context)
+{
+	uint32_t id = compaction_victim(packing);
+	struct span *span;
+	uint32_t moves = 0;
+	uint32_t entry;
+
+	if (!id)
+		return 0;
+	span = packing_span(packing, id);
+	delist(packing, id, span);
+	for (uint32_t slot = span_next_used(span, 0, &entry); slot < span->capacity;
+	     slot = span_next_used(span, slot + 1, &entry)) {
+		uint32_t bytes = span_class_bytes(span);
+		uint32_t to = packing_place(packing, bytes, entry);
+		struct pieces from_pieces = packing_pieces(packing, place_of(span, slot), bytes);
+		struct pieces to_pieces = packing_pieces(packing, to, bytes);
+
+		copy_pieces(&to_pieces, &from_pieces);
+		moved(context, entry, to);
+		moves++;
+	}
+	free_span(packing, id, span);
+	return moves;
+}
+
+uint64_t packing_bytes(const struct packing *packing)
+{
+	return slab_bytes(&packing->spans) + packing->slot_bytes;
+}

@@ -1,0 +1,104 @@
+/*
+ * sizeclass.h: compressed objects packed into frames.
+ *
+ * A span is 1 to 8 frames of one chunk, in no particular order, that hold objects of one size class
+ * back to back; an object may lie across two of them.  Because a span never leaves its chunk, a
+ * chunk-aligned window can be emptied without touching anything outside it.
+ *
+ *      span   frame[0]       frame[1]       frame[2]
+ *            [ o0 | o1 | o|2  | o3 | o4 | o|5  | ... ]     object i at i * class size
+ *
+ * An object is named by its place: the frame its first byte lies in and the offset there, in units of
+ * 64 bytes.  Class sizes are multiples of the unit, so every object starts at one.
+ */
+#ifndef TMS_SIZECLASS_H
+#define TMS_SIZECLASS_H
+
+#include "frame.h"
+#include "list.h"
+#include "slab.h"
+
+#define UNIT_SHIFT 6
+#define UNITS_SHIFT (PAGE_SHIFT - UNIT_SHIFT)
+#define SIZE_CLASSES 63 /* 64, 128, ... 4032 bytes; above that a page is kept raw */
+#define SPAN_FRAMES 8
+#define PACKED_MAX_BYTES (SIZE_CLASSES << UNIT_SHIFT)
+#define PLACE_NONE UINT32_MAX
+#define REGION_MAX_FRAMES (UINT32_C(1) << (32 - UNITS_SHIFT))
+
+struct span {
+	struct link link;   /* among the spans of its class with room, unless full or sealed */
+	uint8_t class_id;
+	uint8_t frames;
+	bool sealed;        /* in a window being emptied: takes no object */
+	bool listed;
+	uint16_t capacity;
+	uint16_t used;
+	uint16_t free_first; /* a free slot, or SLOT_NONE */
+	uint32_t pfn[SPAN_FRAMES];
+	uint32_t *slot;      /* the entry that owns the object; or SLOT_FREE | next free slot */
+};
+
+#define SLOT_FREE (UINT32_C(1) << 31)
+#define SLOT_NONE UINT16_MAX
+
+struct size_class {
+	struct list with_room;
+	uint64_t free_slots; /* in with_room */
+};
+
+struct packing {
+	struct frame_table *frames; /* borrowed */
+	struct slab spans;
+	uint64_t slot_bytes;
+	struct size_class class[SIZE_CLASSES];
+};
+
+/* Where the bytes of an object lie: one or two pieces. */
+struct pieces {
+	uint8_t *at[2];
+	uint32_t bytes[2];
+};
+
+void packing_init(struct packing *packing, struct frame_table *frames);
+void packing_deinit(struct packing *packing);
+
+/* Frames that the class packs best into. */
+uint32_t packing_span_frames(uint32_t bytes);
+/* Makes an empty span of that many free frames of the chunk.  False: no memory. */
+bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, uint32_t frames);
+/* A place for an object in a span with room, or PLACE_NONE. */
+uint32_t packing_place(struct packing *packing, uint32_t bytes, uint32_t entry);
+/* Frees the object; the frames of a span that becomes empty with it. */
+void packing_remove(struct packing *packing, uint32_t place);
+struct pieces packing_pieces(const struct packing *packing, uint32_t place, uint32_t bytes);
+
+/* True if the place names an object of that entry. */
+bool packing_owns(const struct packing *packing, uint32_t place, uint32_t entry);
+
+static inline struct span *packing_span(const struct packing *packing, uint32_t id)
+{
+	return slab_at(&packing->spans, id);
+}
+
+static inline uint32_t span_class_bytes(const struct span *span)
+{
+	return ((uint32_t)span->class_id + 1) << UNIT_SHIFT;
+}
+
+/* The next slot in use at or after slot, with its entry; capacity if there is none. */
+uint32_t span_next_used(const struct span *span, uint32_t slot, uint32_t *entry);
+/* The lowest pfn of the span at or after from. */
+uint32_t span_lowest_pfn(const struct span *span, uint32_t from);
+
+void packing_seal(struct packing *packing, uint32_t id);
+void packing_unseal(struct packing *packing, uint32_t id);
+
+typedef void (*packing_moved_fn)(void *context, uint32_t entry, uint32_t new_place);
+/* Empties one of the emptier spans into others of its class and frees its frames.  Returns how many
+ * objects moved; 0: no class has a span's worth of free slots. */
+uint32_t packing_compact(struct packing *packing, packing_moved_fn moved, void *context);
+
+uint64_t packing_bytes(const struct packing *packing);
+
+#endif

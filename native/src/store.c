@@ -1,0 +1,234 @@
+/*
+ * store.c: the life of a store and its lock.
+ *
+ * Owns: holdings, codec, I/O layer, batches.  Borrows: the region.
+ * Locks: store.lock.  Order: store.lock, then io.lock, codec.lock or faults.lock (leaves).  The lock
+ * is never held in a system call on the spill file, in a codec call, or while waiting.
+ */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "store.h"
+
+/* ---- lock -------------------------------------------------------------------------------------------- */
+
+int store_enter(tms_store *store)
+{
+	if (unlikely(!*store->present))
+		return TMS_E_CLOSED;
+	pthread_mutex_lock(&store->lock);
+	if (unlikely(store->closed)) {
+		pthread_mutex_unlock(&store->lock);
+		return TMS_E_CLOSED;
+	}
+	if (store->io && unlikely(io_has_completed(store->io)))
+		store_reap(store);
+	return TMS_OK;
+}
+
+void store_leave(tms_store *store)
+{
+	pthread_mutex_unlock(&store->lock);
+}
+
+void store_reap(tms_store *store)
+{
+	struct io_request *request;
+
+	while ((request = io_reap(store->io))) {
+		if (request->op == IO_WRITE) {
+			struct page_out *batch = (struct page_out *)request;
+
+			shrink_complete(&store->held, batch, request->error);
+			store_give_batch(store, batch);
+		} else if (request->op == IO_READ) {
+			load_reaped(store, request);
+		} else {
+			request->release(request);
+		}
+	}
+}
+
+struct page_out *store_take_batch(tms_store *store)
+{
+	struct page_out *batch = store->idle;
+
+	if (batch)
+		store->idle = batch->next_idle;
+	return batch;
+}
+
+void store_give_batch(tms_store *store, struct page_out *batch)
+{
+	batch->next_idle = store->idle;
+	store->idle = batch;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+/* A page that a forked child finds zeroed: it has the bookkeeping but neither pages nor I/O threads. */
+static bool *make_present(void)
+{
+	bool *present = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (present == MAP_FAILED)
+		return NULL;
+	(void)madvise(present, PAGE_SIZE, MADV_WIPEONFORK);
+	*present = true;
+	return present;
+}
+
+static int start_spill(tms_store *store, const struct tms_store_config *config, struct tms_spill_info *info)
+{
+	struct io_config io = { .threads = config->io_threads, .faults = store->faults };
+	uint64_t limit = config->spill_limit_bytes;
+	int code = spill_open(config, info, &io.fd);
+
+	if (code)
+		return code;
+	store->spill_is_file = !info->is_device;
+	io.direct = info->direct;
+	if (info->size_bytes && (!limit || limit > info->size_bytes))
+		limit = info->size_bytes;
+	if (!spill_init(&store->held.spill, limit)) {
+		close(io.fd);
+		return TMS_E_NO_MEMORY;
+	}
+	code = io_start(&io, &store->io);
+	if (code) {
+		close(io.fd);
+		info->failed_step = "start I/O threads";
+		return code;
+	}
+	for (int i = 0; i < PAGE_OUT_BATCHES; i++) {
+		struct page_out *batch = page_out_create();
+
+		if (!batch)
+			return TMS_E_NO_MEMORY;
+		store_give_batch(store, batch);
+	}
+	return TMS_OK;
+}
+
+static int start(tms_store *store, tms_region *region, const struct tms_store_config *config, struct tms_spill_info *info)
+{
+	struct holdings *held = &store->held;
+
+	held->region = region;
+	pools_init(&held->pools);
+	store->faults = faults_create();
+	store->present = make_present();
+	if (!index_init(&held->index) || !store->faults || !store->present)
+		return TMS_E_NO_MEMORY;
+	evict_init(&held->evict, config->order, &held->index.entries);
+	store->clock = config->clock ? *config->clock : clock_system;
+	store->io_timeout_ns = config->io_timeout_ns;
+	store->enabled = true;
+	return config->spill_path ? start_spill(store, config, info) : TMS_OK;
+}
+
+int tms_store_create(tms_region *region, const struct tms_store_config *config, struct tms_spill_info *spill_info,
+		     tms_store **ret)
+{
+	tms_store *store;
+	int code;
+
+	*spill_info = (struct tms_spill_info){ 0 };
+	if (config->order < 0 || config->order >= TMS_ORDERS || config->io_threads < 1 || config->io_threads > 16)
+		return TMS_E_INVALID;
+	store = calloc(1, sizeof(*store));
+	if (!store)
+		return TMS_E_NO_MEMORY;
+	code = codec_init(&store->codec, &config->codec);
+	if (code || atomic_exchange(&region->lent, true)) {
+		free(store);
+		return TMS_E_INVALID;
+	}
+	pthread_mutex_init(&store->lock, NULL);
+	code = start(store, region, config, spill_info);
+	if (code) {
+		tms_store_destroy(store);
+		return code;
+	}
+	*ret = store;
+	return TMS_OK;
+}
+
+static void release_truncation(struct io_request *request)
+{
+	free(request);
+}
+
+/* What the file held is worth nothing once the index is gone, and it may be somebody's memory. */
+static void begin_truncation(tms_store *store)
+{
+	struct io_request *request = calloc(1, sizeof(*request));
+
+	if (!request)
+		return;
+	*request = (struct io_request){ .op = IO_TRUNCATE, .offset = BLOCK_BYTES, .release = release_truncation };
+	io_submit(store->io, request);
+}
+
+int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_threads)
+{
+	uint32_t busy = 0;
+	bool first;
+
+	if (!*store->present)
+		return TMS_OK;
+	pthread_mutex_lock(&store->lock);
+	first = !store->closed;
+	store->closed = true;
+	if (first)
+		store->close_began_ns = clock_now_ns(&store->clock);
+	pthread_mutex_unlock(&store->lock);
+	if (store->io) {
+		if (first) {
+			io_cancel_queued(store->io);
+			if (store->spill_is_file)
+				begin_truncation(store);
+		}
+		if (!io_wait_idle(store->io, slice_ns, &busy) &&
+		    clock_now_ns(&store->clock) - store->close_began_ns < store->io_timeout_ns)
+			return TMS_WAITING;
+	}
+	*abandoned_threads = busy;
+	return TMS_OK;
+}
+
+void tms_store_destroy(tms_store *store)
+{
+	struct page_out *batch;
+
+	if (!store)
+		return;
+	if (store->io)
+		(void)io_stop(store->io);
+	while ((batch = store_take_batch(store)))
+		page_out_destroy(batch);
+	codec_deinit(&store->codec);
+	spill_deinit(&store->held.spill);
+	pools_deinit(&store->held.pools);
+	index_deinit(&store->held.index);
+	if (store->faults)
+		faults_put(store->faults);
+	if (store->present)
+		munmap((void *)(uintptr_t)store->present, PAGE_SIZE);
+	pthread_mutex_destroy(&store->lock);
+	atomic_store(&store->held.region->lent, false);
+	free(store);
+}
+
+int tms_store_set_enabled(tms_store *store, bool enabled)
+{
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	store->enabled = enabled;
+	store_leave(store);
+	return TMS_OK;
+}

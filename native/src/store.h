@@ -1,0 +1,44 @@
+/*
+ * store.h: the store as its own files see it.
+ */
+#ifndef TMS_STORE_H
+#define TMS_STORE_H
+
+#include "admit.h"
+#include "clock.h"
+#include "codec.h"
+
+#define PAGE_OUT_BATCHES 6
+
+struct tms_store {
+	pthread_mutex_t lock; /* guards everything below but what says otherwise */
+	struct holdings held;
+	struct codec codec;          /* its own lock */
+	struct tms_clock clock;      /* constant */
+	struct faults *faults;       /* its own lock */
+	struct io *io;               /* its own lock; null: no spill file */
+	struct page_out *idle;       /* batches not in use */
+	const bool *present;         /* constant; false in a forked child, which has no pages */
+	uint64_t io_timeout_ns;      /* constant */
+	uint64_t close_began_ns;
+	uint32_t loads;              /* that pin a block */
+	bool spill_is_file;          /* constant */
+	bool enabled;
+	bool closed;
+};
+
+/* Takes the lock and lets completed I/O take effect.  TMS_OK, or TMS_E_CLOSED without the lock. */
+int store_enter(tms_store *store);
+void store_leave(tms_store *store);
+/* With the lock held: completed writes become copies, abandoned loads are cleared away. */
+void store_reap(tms_store *store);
+/* An idle batch, or null: all are at the device. */
+struct page_out *store_take_batch(tms_store *store);
+void store_give_batch(tms_store *store, struct page_out *batch);
+
+/* A load under way; frees itself through its request's release or load_destroy. */
+struct load;
+/* With the lock held: an abandoned load has ended. */
+void load_reaped(tms_store *store, struct io_request *request);
+
+#endif

@@ -1,0 +1,276 @@
+/*
+ * store_get.c: giving pages back.
+ *
+ * A page in the region is copied under the lock and decompressed after it.  A page in the spill file is
+ * read by an I/O thread while the caller waits, in slices, without holding up anybody else.
+ *
+ * Laws: 1. never wrong bytes: what comes from the device is compared with the checksum in the index.
+ * 2. a failed load changes nothing: the next one may succeed.  3. a block that is being read stays in
+ * use, whatever becomes of its page meanwhile.
+ */
+#include <errno.h>
+
+#include "store.h"
+
+/* First the buffer, which O_DIRECT wants aligned. */
+struct load {
+	_Alignas(4096) uint8_t buffer[BLOCK_BYTES];
+	struct io_request io;
+	uint64_t until_ns;
+	uint64_t check; /* 48 bits */
+	uint32_t block;
+	uint32_t size;
+	uint32_t at; /* of the object in the block */
+	bool packed;
+};
+
+static struct load *load_of(struct io_request *request)
+{
+	return (struct load *)(void *)((uint8_t *)request - offsetof(struct load, io));
+}
+
+static void release_load(struct io_request *request)
+{
+	free(load_of(request));
+}
+
+/* With the lock held. */
+static void unpin(tms_store *store, const struct load *load)
+{
+	spill_put(&store->held.spill, load->block);
+	store->loads--;
+}
+
+void load_reaped(tms_store *store, struct io_request *request)
+{
+	unpin(store, load_of(request));
+	release_load(request);
+}
+
+/* With the lock held. */
+static int begin_load(tms_store *store, const struct entry *entry, struct load **ret)
+{
+	struct load *load;
+	void *memory;
+
+	if (posix_memalign(&memory, PAGE_SIZE, sizeof(*load)))
+		return TMS_E_NO_MEMORY;
+	load = memory;
+	memset(load, 0, sizeof(*load));
+	load->io = (struct io_request){ .op = IO_READ,
+					.offset = (uint64_t)entry->block * BLOCK_BYTES,
+					.bytes = BLOCK_BYTES,
+					.buffer = load->buffer,
+					.watched = true,
+					.release = release_load };
+	load->until_ns = clock_now_ns(&store->clock) + store->io_timeout_ns;
+	load->check = (uint64_t)entry->check_high << 32 | entry->check_low;
+	load->block = entry->block;
+	load->size = entry->size;
+	load->at = (uint32_t)entry->unit << BLOCK_UNIT_SHIFT;
+	load->packed = entry->flags & ENTRY_PACKED;
+	spill_get(&store->held.spill, load->block);
+	store->loads++;
+	*ret = load;
+	return TMS_OK;
+}
+
+static int unpack(tms_store *store, const uint8_t *bytes, uint32_t size, bool packed, uint8_t *page)
+{
+	if (packed)
+		return codec_decompress(&store->codec, bytes, size, page) ? TMS_OK : TMS_E_CODEC;
+	memcpy(page, bytes, PAGE_SIZE);
+	return TMS_OK;
+}
+
+static int check_load(tms_store *store, const struct load *load, uint8_t *page)
+{
+	const uint8_t *bytes = load->buffer + load->at;
+
+	if (load->io.error)
+		return load->io.error == ECANCELED ? TMS_E_CLOSED : TMS_E_SPILL_READ;
+	if ((spill_checksum(bytes, load->size) & UINT64_C(0xffffffffffff)) != load->check)
+		return TMS_E_SPILL_CORRUPT;
+	return unpack(store, bytes, load->size, load->packed, page);
+}
+
+/* The request is the caller's again: its bytes are judged, its block is given back. */
+static int end_load(tms_store *store, struct load *load, uint8_t *page)
+{
+	int code = page ? check_load(store, load, page) : TMS_OK;
+
+	pthread_mutex_lock(&store->lock);
+	unpin(store, load);
+	if (code == TMS_OK && page)
+		store->held.stats.swap_hits_spill++;
+	else if (code < 0)
+		store->held.stats.load_errors++;
+	pthread_mutex_unlock(&store->lock);
+	release_load(&load->io);
+	return code;
+}
+
+static bool is_closed(tms_store *store)
+{
+	bool closed;
+
+	pthread_mutex_lock(&store->lock);
+	closed = store->closed;
+	pthread_mutex_unlock(&store->lock);
+	return closed;
+}
+
+static int wait_load(tms_store *store, struct load *load, uint8_t *page, struct tms_wait *wait)
+{
+	uint64_t now_ns = clock_now_ns(&store->clock);
+	uint64_t left_ns = load->until_ns > now_ns ? load->until_ns - now_ns : 0;
+	int code;
+
+	if (io_wait_request(store->io, &load->io, min_u64(left_ns, wait->slice_ns))) {
+		wait->request = NULL;
+		return end_load(store, load, page);
+	}
+	if (is_closed(store))
+		code = TMS_E_CLOSED;
+	else if (clock_now_ns(&store->clock) >= load->until_ns)
+		code = TMS_E_TIMEOUT;
+	else
+		return TMS_WAITING;
+	tms_wait_cancel(store, wait);
+	pthread_mutex_lock(&store->lock);
+	store->held.stats.load_errors++;
+	pthread_mutex_unlock(&store->lock);
+	return code;
+}
+
+void tms_wait_cancel(tms_store *store, struct tms_wait *wait)
+{
+	struct load *load = wait->request;
+
+	wait->request = NULL;
+	if (load && *store->present && io_unwatch(store->io, &load->io))
+		(void)end_load(store, load, NULL);
+}
+
+/* With the lock held, which it gives up. */
+static int read_resident(tms_store *store, const struct pool *pool, uint32_t id, uint8_t *page)
+{
+	struct holdings *held = &store->held;
+	struct entry *entry = holdings_entry(held, id);
+	const bool packed = entry->flags & ENTRY_PACKED;
+	const uint32_t size = entry->size;
+	uint8_t bytes[PACKED_MAX_BYTES];
+
+	if (entry->flags & ENTRY_FILL)
+		page_fill(page, entry_fill(entry));
+	else
+		region_read(held->region, entry->place, size, packed, packed ? bytes : page);
+	if (entry->flags & ENTRY_PERSISTENT)
+		held->stats.swap_hits_region++;
+	else
+		held->stats.clean_hits++;
+	if (pool_get_removes(pool))
+		shrink_drop(held, id);
+	else if (!(entry->flags & (ENTRY_PERSISTENT | ENTRY_FILL)))
+		evict_touch(&held->evict, id);
+	store_leave(store);
+	return packed ? unpack(store, bytes, size, true, page) : TMS_OK;
+}
+
+/* *load null: a page that must be read is not. */
+static int begin_get(tms_store *store, tms_pool_id pool, struct key *key, uint8_t *page, struct load **load)
+{
+	struct holdings *held = &store->held;
+	uint64_t *gets = pool_id_is_persistent(pool) ? &held->stats.swap_loads : &held->stats.clean_gets;
+	int code = store_enter(store);
+	uint32_t id;
+
+	if (code)
+		return code;
+	key->pool = pool_slot(&held->pools, pool);
+	id = key->pool ? index_find(&held->index, key) : 0;
+	if (id && holdings_entry(held, id)->flags & (ENTRY_RESIDENT | ENTRY_FILL)) {
+		++*gets;
+		return read_resident(store, &held->pools.pool[key->pool], id, page);
+	}
+	if (!key->pool)
+		code = TMS_E_NO_POOL;
+	else if (!id)
+		code = TMS_MISS;
+	else if (!load)
+		code = TMS_WAITING;
+	else
+		code = begin_load(store, holdings_entry(held, id), load);
+	if (code == TMS_MISS || (code == TMS_OK && load))
+		++*gets;
+	store_leave(store);
+	return code == TMS_OK ? TMS_WAITING : code;
+}
+
+int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait)
+{
+	struct key key = { .object = object, .index = index };
+	struct load *load = NULL;
+	int code;
+
+	if (wait && wait->request)
+		return wait_load(store, wait->request, page, wait);
+	code = begin_get(store, pool, &key, page, wait ? &load : NULL);
+	if (!load)
+		return code;
+	wait->request = load;
+	io_submit(store->io, &load->io);
+	return wait_load(store, load, page, wait);
+}
+
+int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
+		 uint8_t *pages, bool *results, int32_t *errors, struct tms_wait *wait)
+{
+	if (wait->done == 0 && !wait->request)
+		for (uint64_t i = 0; i < n; i++)
+			if (indexes[i] > UINT32_MAX)
+				return TMS_E_INVALID;
+	for (; wait->done < n; wait->done++) {
+		uint64_t i = wait->done;
+		int code = tms_get(store, pool, objects[i], (uint32_t)indexes[i], pages + i * PAGE_SIZE, wait);
+
+		if (code == TMS_WAITING || code == TMS_E_CLOSED || code == TMS_E_NO_POOL)
+			return code;
+		results[i] = code == TMS_OK;
+		errors[i] = code < 0 ? code : TMS_OK;
+	}
+	for (uint64_t i = 0; i < n; i++)
+		if (errors[i])
+			return errors[i];
+	return TMS_OK;
+}
+
+static uint8_t place_bits(const struct entry *entry)
+{
+	if (entry->flags & ENTRY_FILL)
+		return TMS_PLACE_FILL;
+	return (uint8_t)((entry->flags & ENTRY_RESIDENT ? TMS_PLACE_REGION : 0) | (entry->flags & ENTRY_COPY ? TMS_PLACE_SPILL : 0));
+}
+
+int tms_where_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
+		   uint8_t *places)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		struct key key = { .object = objects[i], .index = (uint32_t)indexes[i] };
+		uint32_t id;
+		int code;
+
+		if (indexes[i] > UINT32_MAX)
+			return TMS_E_INVALID;
+		code = store_enter(store);
+		if (code)
+			return code;
+		key.pool = pool_slot(&store->held.pools, pool);
+		id = key.pool ? index_find(&store->held.index, &key) : 0;
+		places[i] = id ? place_bits(holdings_entry(&store->held, id)) : TMS_PLACE_ABSENT;
+		store_leave(store);
+		if (!key.pool)
+			return TMS_E_NO_POOL;
+	}
+	return TMS_OK;
+}

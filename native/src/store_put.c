@@ -1,0 +1,174 @@
+/*
+ * store_put.c: taking pages in.
+ *
+ * Laws: 1. the old page of the key is detached before the new one is considered, so that every path
+ * which does not store the new data leaves the key absent.  2. a page is compressed before the lock is
+ * taken.  3. the caller's bytes are copied before return.
+ */
+#include "store.h"
+
+/* A page as it will be kept. */
+struct kept {
+	const uint8_t *bytes;
+	uint32_t size;
+	bool packed;
+	bool fill;
+	bool incompressible;
+	uint64_t value; /* fill */
+};
+
+static struct kept prepare(tms_store *store, bool persistent, const uint8_t *page, uint8_t *scratch)
+{
+	struct kept kept = { .bytes = page, .size = TMS_PAGE_SIZE };
+	uint32_t packed;
+
+	kept.fill = page_is_filled(page, &kept.value);
+	if (kept.fill || !persistent || !codec_compresses(&store->codec))
+		return kept;
+	packed = codec_compress(&store->codec, page, scratch, PACKED_MAX_BYTES);
+	kept.incompressible = !packed;
+	if (packed) {
+		kept.bytes = scratch;
+		kept.size = packed;
+		kept.packed = true;
+	}
+	return kept;
+}
+
+/* TMS_REJECTS: accepted. */
+static enum tms_reject place_packed(tms_store *store, uint32_t id, const struct kept *kept)
+{
+	bool fail_span = fault_fires(store->faults, TMS_FAULT_SPAN_ALLOC);
+	uint32_t place;
+	struct entry *entry;
+
+	switch (admit_packed(&store->held, kept->size, id, fail_span, &place)) {
+	case ADMIT_FULL:
+		return TMS_REJECT_FULL;
+	case ADMIT_NO_MEMORY:
+		return TMS_REJECT_MEMORY;
+	case ADMIT_OK:
+		break;
+	}
+	entry = holdings_entry(&store->held, id);
+	entry->place = place;
+	entry->flags |= ENTRY_PACKED | ENTRY_RESIDENT;
+	region_write_packed(store->held.region, place, kept->size, kept->bytes);
+	return TMS_REJECTS;
+}
+
+static enum tms_reject place_raw(tms_store *store, uint32_t id, bool persistent, const struct kept *kept)
+{
+	struct holdings *held = &store->held;
+	uint32_t pfn = admit_frame(held);
+	struct entry *entry;
+
+	if (pfn == PFN_NONE)
+		return kept->incompressible ? TMS_REJECT_POOR : TMS_REJECT_FULL;
+	frame_take(&held->region->frames, pfn, persistent ? FRAME_SWAP : FRAME_CLEAN, id);
+	entry = holdings_entry(held, id);
+	entry->place = pfn << UNITS_SHIFT;
+	entry->flags |= ENTRY_RESIDENT;
+	region_write_page(held->region, pfn, kept->bytes);
+	if (!persistent)
+		evict_admit(&held->evict, id);
+	held->stats.swap_incompressible += kept->incompressible;
+	return TMS_REJECTS;
+}
+
+/* A same-filled page takes no frame.  Ephemeral ones are held to as many as the region has frames. */
+static void place_fill(tms_store *store, uint32_t id, bool persistent, const struct kept *kept)
+{
+	struct holdings *held = &store->held;
+	struct entry *entry = holdings_entry(held, id);
+
+	entry->flags |= ENTRY_FILL;
+	entry_set_fill(entry, kept->value);
+	if (persistent)
+		return;
+	if (held->evict.filled.count >= held->region->frames.frames) {
+		shrink_drop(held, held->evict.filled.last);
+		held->stats.clean_evicted++;
+	}
+	evict_admit_filled(&held->evict, id);
+}
+
+static enum tms_reject insert(tms_store *store, const struct key *key, uint32_t *id)
+{
+	if (fault_fires(store->faults, TMS_FAULT_ENTRY_ALLOC) || fault_fires(store->faults, TMS_FAULT_OBJECT_ALLOC))
+		return TMS_REJECT_MEMORY;
+	return index_insert(&store->held.index, key, id) == INDEX_OK ? TMS_REJECTS : TMS_REJECT_MEMORY;
+}
+
+static enum tms_reject admit(tms_store *store, const struct key *key, bool persistent, const struct kept *kept)
+{
+	struct holdings *held = &store->held;
+	uint32_t id = index_find(&held->index, key);
+	enum tms_reject reject;
+	struct entry *entry;
+
+	if (id)
+		shrink_drop(held, id);
+	if (!store->enabled)
+		return TMS_REJECT_DISABLED;
+	reject = insert(store, key, &id);
+	if (reject != TMS_REJECTS)
+		return reject;
+	entry = holdings_entry(held, id);
+	entry->flags = persistent ? ENTRY_PERSISTENT : 0;
+	entry->size = (uint16_t)kept->size;
+	if (kept->fill) {
+		place_fill(store, id, persistent, kept);
+	} else if (kept->packed) {
+		reject = place_packed(store, id, kept);
+	} else {
+		reject = place_raw(store, id, persistent, kept);
+	}
+	if (reject == TMS_REJECTS)
+		holdings_count(held, holdings_entry(held, id), 1);
+	else
+		index_remove(&held->index, id);
+	return reject;
+}
+
+int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, const uint8_t *page)
+{
+	const bool persistent = pool_id_is_persistent(pool);
+	struct key key = { .object = object, .index = index };
+	struct tms_stats *stats = &store->held.stats;
+	uint8_t scratch[PACKED_MAX_BYTES];
+	struct kept kept = prepare(store, persistent, page, scratch);
+	enum tms_reject reject;
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	key.pool = pool_slot(&store->held.pools, pool);
+	if (!key.pool) {
+		store_leave(store);
+		return TMS_E_NO_POOL;
+	}
+	reject = admit(store, &key, persistent, &kept);
+	if (reject == TMS_REJECTS)
+		(*(persistent ? &stats->swap_stores : &stats->clean_puts))++;
+	else
+		(persistent ? stats->swap_rejects : stats->clean_rejects)[reject]++;
+	store_leave(store);
+	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
+}
+
+int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
+		 const uint8_t *pages, bool *results)
+{
+	for (uint64_t i = 0; i < n; i++)
+		if (indexes[i] > UINT32_MAX)
+			return TMS_E_INVALID;
+	for (uint64_t i = 0; i < n; i++) {
+		int code = tms_put(store, pool, objects[i], (uint32_t)indexes[i], pages + i * PAGE_SIZE);
+
+		if (code < 0)
+			return code;
+		results[i] = code == TMS_OK;
+	}
+	return TMS_OK;
+}

@@ -1,0 +1,69 @@
+"""A reserved contiguous memory area, lent to cleancache and frontswap pages only.
+
+    import tmemstore
+
+    with tmemstore.open(region="256MiB", spill="spill.img") as tm:
+        swap = tm.frontswap(0)
+        swap.store(0, page)
+        with tm.alloc_contig("64MiB", deadline="500ms") as contig:
+            contig.view[:5] = b"hello"
+
+See `tmemstore.open`, and README.md for a whole session.
+"""
+
+from tmemstore.codecs import codec_advice, codec_origins
+from tmemstore.controller.controller import Controller, open  # noqa: A004 - tmemstore.open, as gzip.open
+from tmemstore.controller.cost import CostModel
+from tmemstore.errors import (
+    AllocationAborted,
+    AllocationRefused,
+    EnvironmentLacks,
+    PoolError,
+    SpillError,
+    TmemError,
+    VerifyError,
+)
+from tmemstore.region import ContigRange, Region
+from tmemstore.stats import (
+    Effort,
+    Ending,
+    FaultSite,
+    FrameCounts,
+    Place,
+    ReclaimReport,
+    SpillInfo,
+    Stats,
+    Window,
+)
+from tmemstore.stores.cleancache import Cleancache
+from tmemstore.stores.frontswap import Frontswap
+from tmemstore.stores.tmem import TmemStore
+
+__all__ = [
+    "AllocationAborted",
+    "AllocationRefused",
+    "Cleancache",
+    "ContigRange",
+    "Controller",
+    "CostModel",
+    "Effort",
+    "Ending",
+    "EnvironmentLacks",
+    "FaultSite",
+    "FrameCounts",
+    "Frontswap",
+    "Place",
+    "PoolError",
+    "ReclaimReport",
+    "Region",
+    "SpillError",
+    "SpillInfo",
+    "Stats",
+    "TmemError",
+    "TmemStore",
+    "VerifyError",
+    "Window",
+    "codec_advice",
+    "codec_origins",
+    "open",
+]

@@ -1,0 +1,44 @@
+"""The one place that touches the C core's cffi module: its names, one checker, one table of exceptions."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tmemstore._native import ffi, lib
+from tmemstore.errors import EnvironmentLacks, PoolError, SpillError, TmemError, VerifyError
+
+__all__ = ["check", "ffi", "lib", "text"]
+
+_EXCEPTIONS: Final[dict[int, tuple[type[Exception], str]]] = {
+    lib.TMS_E_INVALID: (ValueError, "check the arguments against the docstring"),
+    lib.TMS_E_NO_MEMORY: (MemoryError, "free some memory, or use a smaller region or fewer pools"),
+    lib.TMS_E_NO_POOL: (PoolError, "make a new pool"),
+    lib.TMS_E_NO_RANGE: (PoolError, "a range is released once, by whoever holds it"),
+    lib.TMS_E_CLOSED: (PoolError, "open a new one (a forked child needs its own)"),
+    lib.TMS_E_SPILL_READ: (SpillError, "the page is still held: try again when the device works"),
+    lib.TMS_E_SPILL_CORRUPT: (
+        SpillError,
+        "the page is still held: the device lost or damaged it, try again or give it up",
+    ),
+    lib.TMS_E_TIMEOUT: (SpillError, "the page is still held: try again when the device answers, or raise io_timeout"),
+    lib.TMS_E_CODEC: (TmemError, "memory of this process was overwritten: look for a stray pointer"),
+    lib.TMS_E_BROKEN: (VerifyError, "please report it"),
+    lib.TMS_E_FOREIGN: (SpillError, "choose another path, or pass spill_overwrite=True to lose what it holds"),
+    lib.TMS_E_LOCKED: (SpillError, "close the other store, unmount the device, or choose another path"),
+    lib.TMS_E_TOO_SMALL: (SpillError, "choose a larger device"),
+    lib.TMS_E_SYSTEM: (EnvironmentLacks, "see the message of the system"),
+}
+
+
+def text(address: Any) -> str:
+    """A C string of the core."""
+    return str(ffi.string(address).decode()) if address else ""
+
+
+def check(code: int, what: str = "") -> int:
+    """Passes an answer (zero and above) through; turns an error into its exception with a sentence."""
+    if code >= 0:
+        return code
+    kind, advice = _EXCEPTIONS.get(code, (TmemError, "please report it"))
+    told = text(lib.tms_code_text(code))
+    raise kind(f"{what}: {told}; {advice}" if what else f"{told}; {advice}")

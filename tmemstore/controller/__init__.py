@@ -1,0 +1,1 @@
+"""Policy: what an allocation may cost, and what `tmemstore.open` gives."""

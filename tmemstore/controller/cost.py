@@ -1,0 +1,120 @@
+"""The cost model: how long it takes to empty a window, from a few measured coefficients.
+
+    T(window) = t0 + drops * drop_ns + objects * object_ns + bytes * byte_ps / 1000 + zeroed frames * zero_ns
+
+(DESIGN.md, section 3.) Writing and gathering overlap, so that `byte_ps`, measured over whole page-outs, stands for
+the slower of the two and `object_ns` for what is left over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tmemstore._binding import check, ffi, lib
+from tmemstore.region import Region
+from tmemstore.stats import Effort, ReclaimReport, Window
+from tmemstore.stores.contig import Request, allocate
+from tmemstore.stores.tmem import TmemStore
+from tmemstore.units import PAGE_SIZE
+
+_SAMPLE_FRAMES: Final = 1024
+_SAMPLE_WRITE_BYTES: Final = 16 << 20
+_SAMPLE_WRITE_BUDGET_NS: Final = 60_000_000
+
+_WEIGHT: Final = 0.3
+"""Of a new sample against what is known: three reclaims outweigh the measurement at open."""
+_DROPS_MIN: Final = 256
+_WRITTEN_MIN_BYTES: Final = 1 << 20
+"""Smaller reclaims say more about their overhead than about a coefficient."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """Coefficients, in ns (`byte_ps`: picoseconds a byte as kept). `source`: "measured" or "assumed".
+
+    `t0_ns`: an allocation that finds its window empty. `drop_ns`: dropping one page. `object_ns`: writing back one
+    object, beyond its bytes. `zero_ns`: zeroing one frame.
+    """
+
+    t0_ns: int = 20_000
+    drop_ns: int = 100
+    object_ns: int = 0
+    byte_ps: int = 8_000
+    zero_ns: int = 400
+    source: str = "assumed"
+
+    def __post_init__(self) -> None:
+        """Refuses coefficients that are negative or no whole numbers."""
+        for name in ("t0_ns", "drop_ns", "object_ns", "byte_ps", "zero_ns"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
+            if not 0 <= value < 2**48:
+                raise ValueError(f"{name} must be from 0 to 2**48 - 1, not {value}")
+
+    def predict_ns(self, window: Window, *, zero: bool = False) -> int:
+        """The expected time to empty the window, in ns."""
+        drops = window.frames_clean + window.objects_copied + window.objects_uncopied
+        return (
+            self.t0_ns
+            + drops * self.drop_ns
+            + window.objects_uncopied * self.object_ns
+            + window.bytes_uncopied * self.byte_ps // 1000
+            + (window.frames * self.zero_ns if zero else 0)
+        )
+
+    def refined(self, report: ReclaimReport) -> CostModel:
+        """The model after a reclaim that was MET: its coefficients moved towards what was seen."""
+        changes: dict[str, int] = {}
+        drops = report.clean_dropped + report.copied_dropped + report.paged_out
+        if drops >= _DROPS_MIN:
+            changes["drop_ns"] = _moved(self.drop_ns, report.drop_ns / drops)
+        if report.paged_out and report.window.bytes_uncopied >= _WRITTEN_MIN_BYTES:
+            beyond_objects_ns = max(0, report.write_ns - report.paged_out * self.object_ns)
+            changes["byte_ps"] = _moved(self.byte_ps, beyond_objects_ns * 1000 / report.window.bytes_uncopied)
+        return replace(self, source="measured", **changes) if changes else self
+
+
+def _moved(known: int, seen: float) -> int:
+    return max(1, round(known + _WEIGHT * (seen - known)))
+
+
+def measure_cost(store: TmemStore) -> CostModel:
+    """A short measurement (below 100 ms): drops and zeroing on a small scratch region, writes on the spill file."""
+    model = _measure_memory()
+    if store.spill is None:
+        return model
+    sample = ffi.new("struct tms_write_sample *")
+    check(lib.tms_measure_write(store.handle, _SAMPLE_WRITE_BYTES, _SAMPLE_WRITE_BUDGET_NS, sample))
+    if not sample.bytes:
+        return replace(model, source="assumed")
+    return replace(model, byte_ps=max(1, sample.elapsed_ns * 1000 // sample.bytes))
+
+
+def _measure_memory() -> CostModel:
+    scratch = Region(_SAMPLE_FRAMES * PAGE_SIZE)
+    store = TmemStore(scratch, codec="none")
+    try:
+        pool = store.new_pool()
+        page = bytearray(PAGE_SIZE)
+        for number in range(_SAMPLE_FRAMES):
+            page[:4] = number.to_bytes(4, "little")
+            page[-1] = 1  # not same-filled
+            store.put(pool, number, 0, page)
+        drop = Request(frames=_SAMPLE_FRAMES, cost=CostModel(), effort=Effort.DROP)
+        zero = Request(frames=_SAMPLE_FRAMES, cost=CostModel(), effort=Effort.FREE, zero=True)
+        with allocate(store, drop) as dropped:
+            drop_ns = dropped.report.drop_ns
+        with allocate(store, zero) as zeroed:
+            zero_ns = zeroed.report.zero_ns
+            t0_ns = zeroed.report.elapsed_ns - zero_ns
+    finally:
+        store.close()
+        scratch.close()
+    return CostModel(
+        t0_ns=max(1, t0_ns),
+        drop_ns=max(1, drop_ns // _SAMPLE_FRAMES),
+        zero_ns=max(1, zero_ns // _SAMPLE_FRAMES),
+        source="measured",
+    )

@@ -1,0 +1,47 @@
+"""What can go wrong, as types.
+
+Wrong arguments raise `ValueError` or `TypeError`; everything else that tmemstore raises is a `TmemError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tmemstore.stats import ReclaimReport
+
+
+class TmemError(Exception):
+    """Base of all errors of this library."""
+
+
+class AllocationRefused(TmemError):
+    """A contiguous allocation was refused at once; nothing has changed. `report` says why."""
+
+    def __init__(self, message: str, report: ReclaimReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class AllocationAborted(TmemError):
+    """A contiguous allocation was given up by its deadline; no persistent page is lost. `report` says why."""
+
+    def __init__(self, message: str, report: ReclaimReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class SpillError(TmemError):
+    """The spill file or device cannot be used, failed, or answered with wrong bytes."""
+
+
+class PoolError(TmemError):
+    """A closed store, a destroyed pool, or a range that was released or is still in use."""
+
+
+class EnvironmentLacks(TmemError):
+    """The machine lacks something: memory for the region, a codec library."""
+
+
+class VerifyError(TmemError):
+    """`verify()` found a broken invariant: a defect of tmemstore or damaged memory."""

@@ -1,0 +1,182 @@
+"""The reserved area, and the contiguous ranges handed out of it."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tmemstore._binding import check, ffi, lib, text
+from tmemstore.errors import EnvironmentLacks, PoolError
+from tmemstore.stats import ReclaimReport
+from tmemstore.units import PAGE_SIZE, format_size, parse_pages
+
+MIN_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 256 << 30
+
+_NONTEMPORAL_FROM_BYTES: Final = 32 << 20
+"""Regions of this size and more are written past the cache: it cannot hold them anyway, and the caller wants its own."""
+
+_THP: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def _available_bytes() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def _notes(info: Any, *, wants_hugetlb: bool) -> tuple[str, ...]:
+    notes = []
+    if info.hugetlb_errno:
+        notes.append(
+            f"no reserved huge pages ({os.strerror(info.hugetlb_errno)}): going on without; "
+            "raise /proc/sys/vm/nr_hugepages to have them"
+        )
+    if info.hugepage_errno:
+        notes.append(f"no transparent huge pages ({os.strerror(info.hugepage_errno)}): copies into the area are slower")
+    elif not wants_hugetlb and _THP.exists() and "[never]" in _THP.read_text():
+        notes.append(f"transparent huge pages are off: write madvise to {_THP}; copies into the area are slower")
+    if info.mlock_errno:
+        notes.append(
+            f"memory is not locked ({os.strerror(info.mlock_errno)}): going on without; raise `ulimit -l` to have it"
+        )
+    return tuple(notes)
+
+
+class Region:
+    """A contiguous area, reserved and populated once, that a `TmemStore` lends to pages.
+
+    `size`: bytes or "256MiB", a multiple of 4096, from 1 MiB up to what the machine has (256 GiB at most).
+    `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses, `notes` says so and
+    the region goes on without. Raises `ValueError` for a wrong size, `EnvironmentLacks` where there is no memory for it.
+
+    Attributes: `size_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`, `copy_variant`
+    (how pages are copied in), `notes`.
+    """
+
+    def __init__(self, size: int | str, *, hugetlb: bool = False, mlock: bool = False) -> None:
+        size_bytes = parse_pages(size, "region") * PAGE_SIZE
+        if not MIN_BYTES <= size_bytes < MAX_BYTES:
+            raise ValueError(
+                f"a region has from {format_size(MIN_BYTES)} to less than {format_size(MAX_BYTES)}, not {format_size(size_bytes)}"
+            )
+        available = _available_bytes()
+        if available is not None and size_bytes > available:
+            raise EnvironmentLacks(
+                f"a region of {format_size(size_bytes)} does not fit into the {available >> 20} MiB of memory that are "
+                "available; choose a smaller one"
+            )
+        config = ffi.new("struct tms_region_config *")
+        config.size_bytes = size_bytes
+        config.nontemporal_from_bytes = _NONTEMPORAL_FROM_BYTES
+        config.hugetlb = hugetlb
+        config.mlock = mlock
+        info = ffi.new("struct tms_region_info *")
+        made = ffi.new("tms_region **")
+        code = lib.tms_region_create(config, info, made)
+        if code == lib.TMS_E_SYSTEM:
+            raise EnvironmentLacks(
+                f"a region of {format_size(size_bytes)} cannot be reserved ({os.strerror(info.map_errno)}); choose a smaller one"
+            )
+        check(code, "region")
+        self._handle: Any = ffi.gc(made[0], lib.tms_region_destroy)
+        self.size_bytes: int = info.size_bytes
+        self.frames: int = info.frames
+        self.chunks: int = info.chunks
+        self.base_address: int = info.base_address
+        self.copy_variant: str = text(info.copy_variant)
+        self.hugetlb: bool = info.hugetlb
+        self.mlocked: bool = info.mlocked
+        self.notes: tuple[str, ...] = _notes(info, wants_hugetlb=info.hugetlb)
+
+    @property
+    def handle(self) -> Any:
+        """The core's region, for the store that lends it. `PoolError` once it is closed."""
+        if self._handle is None:
+            raise PoolError("the region is closed; make a new one")
+        return self._handle
+
+    def exporter(self, start_pfn: int, frames: int) -> Any:
+        """A buffer over `[start_pfn, start_pfn + frames)`. The mapping lives at least as long as the buffer."""
+        handle = self.handle
+        address = ffi.cast("uint8_t *", lib.tms_region_address(handle, start_pfn))
+        return ffi.buffer(ffi.gc(address, lambda _address, _keep=handle: None), frames * PAGE_SIZE)
+
+    def close(self) -> None:
+        """Gives the memory back, once no store and no view of the region is left. Closing twice is fine."""
+        self._handle = None
+
+
+class ContigRange:
+    """A contiguous range handed out by `alloc_contig`; a context manager that releases it.
+
+    `report`: the `ReclaimReport`. `region`, `start_pfn`, `size_bytes`: where it lies and how large it is. A range that
+    nobody can reach any more, neither itself nor a buffer made from its view, is given back as if released.
+    """
+
+    def __init__(self, region: Region, report: ReclaimReport, free: Callable[[], None]) -> None:
+        self.region = region
+        self.report = report
+        self.start_pfn = report.window.start_pfn
+        self.size_bytes = report.window.frames * PAGE_SIZE
+        exporter = region.exporter(self.start_pfn, report.window.frames)
+        self._view = memoryview(exporter)
+        # The exporter lives as long as anybody has the range's memory: this object, a slice, an array.
+        self._exporter = weakref.ref(exporter)
+        self._lent = weakref.finalize(exporter, free)
+        self._lent.atexit = False
+
+    @property
+    def released(self) -> bool:
+        """True once the range is the region's again."""
+        return not self._lent.alive
+
+    @property
+    def view(self) -> memoryview:
+        """The range as a writable memoryview of bytes. `PoolError` once it is released."""
+        if self.released:
+            raise PoolError("the range was released; allocate another one")
+        return self._view
+
+    def release(self) -> None:
+        """Gives the range back to the region.
+
+        `PoolError` if it was released before, or if buffers made from `view` are alive (the range is kept then).
+        """
+        if self.released:
+            raise PoolError("the range was released before; a range is released once")
+        try:
+            self._view.release()
+        except BufferError:
+            pass
+        else:
+            exporter = self._exporter()
+            if exporter is None:
+                return
+            self._view = memoryview(exporter)
+        raise PoolError(
+            "buffers made from the range's view are alive; delete them (numpy arrays, slices), then release"
+        )
+
+    def __enter__(self) -> Self:
+        if self.released:
+            raise PoolError("the range was released; allocate another one")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.released:
+            return
+        try:
+            self.release()
+        except PoolError:
+            # An error on its way out of the block says more than what it left behind.
+            if error is None:
+                raise

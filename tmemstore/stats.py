@@ -1,0 +1,224 @@
+"""Frozen snapshots of what the core counts and reports, and the enums that name things."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+
+class Effort(enum.IntEnum):
+    """How far an allocation may go; each level may use all below it."""
+
+    FREE = 0
+    DROP = 1
+    MIGRATE = 2
+    COMPRESS = 3
+    PAGE_OUT = 4
+
+
+class Ending(enum.StrEnum):
+    """How an allocation ended; there is no fourth."""
+
+    MET = "met"
+    REFUSED = "refused"
+    ABORTED = "aborted"
+
+
+class Place(enum.IntFlag):
+    """Where the data of a key is: bits of `where_many`."""
+
+    ABSENT = 0
+    FILL = 1
+    REGION = 2
+    SPILL = 4
+
+
+class FaultSite(enum.IntEnum):
+    """Places where a test can make the world fail (`TmemStore.arm_fault`)."""
+
+    ENTRY_ALLOC = 0
+    OBJECT_ALLOC = 1
+    SPAN_ALLOC = 2
+    GROUP_ALLOC = 3
+    WRITE = 4
+    READ = 5
+    SHORT_WRITE = 6
+    CORRUPT = 7
+    STALL = 8
+    BEFORE_DROP = 9
+    BEFORE_COMMIT = 10
+
+
+class FrameCounts(NamedTuple):
+    """Frames of the region by what they hold; they add up to all frames."""
+
+    free: int
+    clean: int
+    frontswap: int
+    isolated: int
+    allocated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A snapshot of the counters. Fields and their meaning: `struct tms_stats` in native/include/tmemstore.h.
+
+    Sizes are bytes, everything else counts. `*_rejects` and `allocs_by_reason` map a reason to a count.
+    """
+
+    clean_puts: int
+    clean_rejects: dict[str, int]
+    clean_gets: int
+    clean_hits: int
+    clean_flushes: int
+    clean_evicted: int
+    swap_stores: int
+    swap_rejects: dict[str, int]
+    swap_loads: int
+    swap_hits_region: int
+    swap_hits_spill: int
+    swap_flushes: int
+    swap_incompressible: int
+    load_errors: int
+    pages_clean: int
+    pages_swap: int
+    pages_fill: int
+    pages_spilled: int
+    pages_copied: int
+    bytes_kept: int
+    objects: int
+    pools: int
+    frames: int
+    frames_free: int
+    frames_clean: int
+    frames_frontswap: int
+    frames_isolated: int
+    frames_allocated: int
+    spans: int
+    compactions: int
+    objects_moved: int
+    spill_blocks_used: int
+    spill_blocks_total: int
+    spill_bytes_written: int
+    spill_bytes_read: int
+    spill_write_errors: int
+    spill_read_errors: int
+    spill_writes_pending: int
+    allocs_met: int
+    allocs_refused: int
+    allocs_aborted: int
+    allocs_by_reason: dict[str, int]
+    ranges_out: int
+    alloc_clean_dropped: int
+    alloc_copied_dropped: int
+    alloc_paged_out: int
+    metadata_bytes: int
+
+    @classmethod
+    def from_c(cls, raw: Any, reject_names: list[str], reason_names: list[str]) -> Stats:
+        """Copies a `struct tms_stats`, naming the elements of its arrays."""
+        values: dict[str, Any] = {field.name: getattr(raw, field.name) for field in fields(cls)}
+        for name in ("clean_rejects", "swap_rejects"):
+            values[name] = dict(zip(reject_names, values[name], strict=True))
+        values["allocs_by_reason"] = dict(zip(reason_names, values["allocs_by_reason"], strict=True))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A run of frames `[start_pfn, end_pfn)` and what was in it when it was looked at.
+
+    Objects are frontswap pages that occupy a frame or a part of one; `objects_uncopied` must be written before
+    their frames come free, `objects_copied` have a valid copy in the spill file. `predicted_ns`: by the cost model.
+    """
+
+    start_pfn: int
+    frames: int
+    frames_free: int
+    frames_clean: int
+    frames_frontswap: int
+    objects_copied: int
+    objects_uncopied: int
+    bytes_uncopied: int
+    predicted_ns: int
+
+    @property
+    def end_pfn(self) -> int:
+        """The first pfn after the window."""
+        return self.start_pfn + self.frames
+
+    @classmethod
+    def from_c(cls, raw: Any) -> Window:
+        """Copies a `struct tms_window`."""
+        return cls(**{field.name: getattr(raw, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimReport:
+    """What one contiguous allocation did. Times are integer nanoseconds from the call on.
+
+    `elapsed_ns`: until the commit point if MET, else until everything was given back. `commit_ns`: the clock at the
+    commit point, 0 if it was never reached. `waited_ns`: in timed waits for the device. `paged_out`: objects written
+    to the spill file by this call; `copied_dropped`: objects that had a copy before.
+    """
+
+    ending: Ending
+    reason: str
+    window: Window
+    bound_ns: int
+    deadline_ns: int
+    elapsed_ns: int
+    cpu_ns: int
+    waited_ns: int
+    write_ns: int
+    drop_ns: int
+    zero_ns: int
+    commit_ns: int
+    clean_dropped: int
+    copied_dropped: int
+    paged_out: int
+    bytes_written: int
+    write_batches: int
+    starved: bool
+
+    @property
+    def predicted_ns(self) -> int:
+        """What the cost model expected for the window, in ns."""
+        return self.window.predicted_ns
+
+    @property
+    def pages_dropped(self) -> int:
+        """Clean pages, and frontswap pages that had a copy already."""
+        return self.clean_dropped + self.copied_dropped
+
+    @classmethod
+    def from_c(cls, raw: Any, reason: str, slack_ns: int) -> ReclaimReport:
+        """Copies a `struct tms_report`.
+
+        `slack_ns`: the thread was kept off the CPU for longer than this (elapsed - CPU - waited): it was starved.
+        """
+        plain = {"ending", "reason", "window", "starved"}
+        values: dict[str, Any] = {f.name: getattr(raw, f.name) for f in fields(cls) if f.name not in plain}
+        off_cpu_ns = raw.elapsed_ns - raw.cpu_ns - raw.waited_ns
+        return cls(
+            ending=tuple(Ending)[raw.ending],
+            reason=reason,
+            window=Window.from_c(raw.window),
+            starved=off_cpu_ns > slack_ns,
+            **values,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SpillInfo:
+    """How the spill file was opened. `direct`: O_DIRECT is in use; `note` says in words what is not as it could be."""
+
+    path: str
+    direct: bool
+    is_device: bool
+    created: bool
+    reused: bool
+    preallocated: bool
+    size_bytes: int
+    note: str

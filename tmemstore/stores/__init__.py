@@ -1,0 +1,1 @@
+"""The store and its two dialects: tmem, cleancache, frontswap."""

@@ -1,0 +1,102 @@
+"""Checking what the caller hands over, before the core sees it."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, Final
+
+from tmemstore._binding import ffi
+from tmemstore.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+INDEX_MAX: Final = 2**32 - 1
+OBJECT_MAX: Final = 2**64 - 1
+
+
+def readable_page(page: Any) -> Any:
+    """The core's view of a page. `ValueError` unless it has 4096 contiguous bytes, `TypeError` if it is no buffer."""
+    try:
+        buffer = ffi.from_buffer(page)
+    except (BufferError, ValueError):
+        raise ValueError("a page must be C-contiguous; pass a copy") from None
+    except TypeError:
+        raise TypeError(f"a page must be a buffer of {PAGE_SIZE} bytes, not {type(page).__name__}") from None
+    if len(buffer) != PAGE_SIZE:
+        raise ValueError(f"a page has {PAGE_SIZE} bytes, not {len(buffer)}")
+    return buffer
+
+
+def writable_page(out: Any) -> Any:
+    """Like `readable_page`, for a buffer that is written to; `TypeError` if it is read-only."""
+    try:
+        buffer = ffi.from_buffer("char[]", out, require_writable=True)
+    except (BufferError, ValueError) as error:
+        if "contiguous" in str(error):
+            raise ValueError("the output must be C-contiguous") from None
+        raise TypeError("the output is read-only; pass a bytearray or a writable array") from None
+    except TypeError:
+        raise TypeError(
+            f"the output must be a writable buffer of {PAGE_SIZE} bytes, not {type(out).__name__}"
+        ) from None
+    if len(buffer) != PAGE_SIZE:
+        raise ValueError(f"the output must have {PAGE_SIZE} bytes, not {len(buffer)}")
+    return buffer
+
+
+def integer(name: str, value: Any, largest: int) -> int:
+    """The value as an int from 0 to `largest`. `TypeError` for another type (a bool is no key), else `ValueError`."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if not 0 <= number <= largest:
+        raise ValueError(f"{name} must be from 0 to {largest}, not {number}")
+    return number
+
+
+def key_array(name: str, keys: Any, largest: int = OBJECT_MAX) -> npt.NDArray[np.uint64]:
+    """Keys as a contiguous uint64[n]. `TypeError` for a non-integer type, `ValueError` for a shape or a range."""
+    import numpy as np  # a program that never uses the batches does not pay for it
+
+    array = np.asarray(keys)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, uint64[n], not of shape {array.shape}")
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"{name} must be integers, uint64[n], not {array.dtype}")
+    if array.dtype.kind == "i" and array.size and int(array.min()) < 0:
+        raise ValueError(f"{name} must not be negative")
+    if largest < OBJECT_MAX and array.size and int(array.max()) > largest:
+        raise ValueError(f"{name} must be from 0 to {largest}")
+    return np.ascontiguousarray(array, dtype=np.uint64)
+
+
+def same_length(n: int, name: str, array: npt.NDArray[Any]) -> None:
+    """`ValueError` unless the array has n elements."""
+    if len(array) != n:
+        raise ValueError(f"{name} has {len(array)} elements where {n} are needed")
+
+
+def page_array(name: str, pages: Any, n: int, *, writable: bool = False) -> npt.NDArray[np.uint8]:
+    """Pages as uint8[n, 4096], never copied. `TypeError` for another type or read-only, `ValueError` for a shape."""
+    import numpy as np
+
+    if not isinstance(pages, np.ndarray) or pages.dtype != np.uint8:
+        got = pages.dtype if isinstance(pages, np.ndarray) else type(pages).__name__
+        raise TypeError(f"{name} must be a numpy array uint8[n, {PAGE_SIZE}], not {got}")
+    if pages.shape != (n, PAGE_SIZE):
+        raise ValueError(f"{name} must have the shape ({n}, {PAGE_SIZE}), not {pages.shape}")
+    if not pages.flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous; pass numpy.ascontiguousarray of it")
+    if writable and not pages.flags.writeable:
+        raise TypeError(f"{name} is read-only; pass a writable array")
+    return pages
+
+
+def address(kind: str, array: npt.NDArray[Any]) -> Any:
+    """The array's memory as a pointer of the core; the pointer keeps the array alive."""
+    return ffi.from_buffer(f"{kind}[]", array)

@@ -1,0 +1,118 @@
+"""Opening a store: from keyword arguments to the core's struct, and from its codes to sentences."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from tmemstore._binding import check, ffi, lib, text
+from tmemstore.codecs import fill_codec
+from tmemstore.errors import SpillError
+from tmemstore.region import Region
+from tmemstore.stats import SpillInfo
+from tmemstore.units import PAGE_SIZE, parse_pages, parse_time_ns
+
+_IO_THREADS: Final = 4
+"""Three writes keep a device's queue busy, one thread is left for loads."""
+
+_PREALLOCATE_MAX_BYTES: Final = 1 << 30
+"""A spill file is preallocated up to the region's size, but no larger than this: more would surprise a full disk."""
+
+EVICTION_ORDERS: Final = tuple(text(lib.tms_order_name(order)) for order in range(lib.TMS_ORDERS))
+
+
+def _spill_path(spill: str | os.PathLike[str] | None) -> str | None:
+    if spill is None:
+        return None
+    if not isinstance(spill, str | os.PathLike):
+        raise TypeError(f"spill must be a path or None, not {type(spill).__name__}")
+    path = os.fspath(spill)
+    if not path or "\0" in path:
+        raise ValueError("spill must be the path of a file or block device")
+    return path
+
+
+def _spill_info(path: str, info: Any, *, wants_direct: bool) -> SpillInfo:
+    note = ""
+    if wants_direct and not info.direct:
+        note = (
+            f"no O_DIRECT on {path} ({os.strerror(info.direct_errno)}): writes go through the page cache and count "
+            "after fdatasync, which is slower; a file on ext4, xfs or a block device has it"
+        )
+    return SpillInfo(
+        path=path,
+        direct=info.direct,
+        is_device=info.is_device,
+        created=info.created,
+        reused=info.reused,
+        preallocated=info.preallocated,
+        size_bytes=info.size_bytes,
+        note=note,
+    )
+
+
+def _raise_spill_error(path: str, code: int, info: Any) -> None:
+    if code == lib.TMS_E_SYSTEM and info.failed_step:
+        hints = {
+            "open": "choose a regular file or a block device in a folder that exists and can be written",
+            "write header": "free some space or choose another file system",
+        }
+        step = text(info.failed_step)
+        told = f"{path}: cannot {step}: {os.strerror(info.error)}"
+        raise SpillError(f"{told}; {hints.get(step, 'choose another path')}")
+    if code in {lib.TMS_E_FOREIGN, lib.TMS_E_LOCKED, lib.TMS_E_TOO_SMALL}:
+        check(code, path)
+
+
+def _timeout_ns(io_timeout: int | str) -> int:
+    timeout_ns = parse_time_ns(io_timeout)
+    if timeout_ns <= 0:
+        raise ValueError(f"io_timeout must be positive, not {io_timeout}")
+    return timeout_ns
+
+
+def open_store(
+    region: Region,
+    *,
+    spill: str | os.PathLike[str] | None,
+    codec: str,
+    eviction: str,
+    spill_overwrite: bool,
+    spill_direct: bool,
+    spill_limit: int | str | None,
+    io_timeout: int | str,
+) -> tuple[SpillInfo | None, Any]:
+    """The spill file as it was opened, and the core's store, which keeps the region alive. Errors: see `TmemStore`."""
+    if not isinstance(region, Region):
+        raise TypeError(f"region must be a tmemstore.Region, not {type(region).__name__}")
+    if eviction not in EVICTION_ORDERS:
+        raise ValueError(f"unknown eviction order {eviction!r}; choose one of {', '.join(EVICTION_ORDERS)}")
+    path = _spill_path(spill)
+    config = ffi.new("struct tms_store_config *")
+    fill_codec(codec, config.codec)
+    config.order = EVICTION_ORDERS.index(eviction)
+    config.io_threads = _IO_THREADS
+    config.io_timeout_ns = _timeout_ns(io_timeout)
+    config.spill_overwrite = spill_overwrite
+    config.spill_buffered = not spill_direct
+    config.spill_preallocate_bytes = min(region.size_bytes, _PREALLOCATE_MAX_BYTES)
+    if spill_limit is not None:
+        config.spill_limit_bytes = parse_pages(spill_limit, "spill_limit") * PAGE_SIZE
+        config.spill_preallocate_bytes = min(config.spill_preallocate_bytes, config.spill_limit_bytes)
+    path_bytes = ffi.NULL if path is None else ffi.new("char[]", os.fsencode(path))
+    config.spill_path = path_bytes
+    info = ffi.new("struct tms_spill_info *")
+    made = ffi.new("tms_store **")
+    region_handle = region.handle
+    code = lib.tms_store_create(region_handle, config, info, made)
+    if path is not None:
+        _raise_spill_error(path, code, info)
+    if code == lib.TMS_E_INVALID:
+        raise ValueError("the region is lent to another store; make a region for each")
+    check(code, "store")
+
+    def destroy(store: Any, _keep: Any = region_handle) -> None:
+        lib.tms_store_destroy(store)
+
+    opened = None if path is None else _spill_info(path, info, wants_direct=spill_direct)
+    return opened, ffi.gc(made[0], destroy)

@@ -1,0 +1,359 @@
+"""The tmem store: pools of pages in a region, put, get and flush by (pool, object, index)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from tmemstore._binding import check, ffi, lib, text
+from tmemstore.errors import PoolError, SpillError
+from tmemstore.region import Region
+from tmemstore.stats import FaultSite, FrameCounts, Stats
+from tmemstore.stores import buffers
+from tmemstore.stores.opening import open_store
+from tmemstore.units import format_size
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_SLICE_NS: Final = 50_000_000
+"""Longest stay in the core while waiting for a device: Ctrl-C is answered in between."""
+
+_POOL_MAX: Final = 2**32 - 1
+
+_REJECTS: Final = [text(lib.tms_reject_name(reject)) for reject in range(lib.TMS_REJECTS)]
+_REASONS: Final = [text(lib.tms_reason_name(reason)) for reason in range(lib.TMS_REASONS)]
+
+
+class TmemStore:
+    """Pools of pages kept in a region, as tmem's put/get/flush by (pool, object, index).
+
+    `region`: lent to this store alone. `spill`: path of a file or block device that frontswap pages can be paged out
+    to; None: there is no page-out route. `codec`: how persistent pages are kept, "lz4", "zstd" or "none".
+    `eviction`: order in which ephemeral pages are given up, "fifo", "lru" or "sieve". `spill_overwrite`: take a spill
+    path that holds something else, losing it. `spill_direct=False`: do not try O_DIRECT. `spill_limit`: largest size
+    of the spill file. `io_timeout`: after this long a device that does not answer is an error.
+
+    Raises `ValueError`/`TypeError` for wrong arguments, `SpillError` for a spill path that cannot be used,
+    `EnvironmentLacks` where a codec's library is missing. Threads may share a store.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        *,
+        spill: str | os.PathLike[str] | None = None,
+        codec: str = "lz4",
+        eviction: str = "sieve",
+        spill_overwrite: bool = False,
+        spill_direct: bool = True,
+        spill_limit: int | str | None = None,
+        io_timeout: int | str = "30s",
+    ) -> None:
+        self.spill, self._handle = open_store(
+            region,
+            spill=spill,
+            codec=codec,
+            eviction=eviction,
+            spill_overwrite=spill_overwrite,
+            spill_direct=spill_direct,
+            spill_limit=spill_limit,
+            io_timeout=io_timeout,
+        )
+        self.region = region
+        self.codec = codec
+        self.eviction = eviction
+        self._enabled = True
+
+    # ---- life ------------------------------------------------------------------------------------------
+
+    @property
+    def handle(self) -> Any:
+        """The core's store. `PoolError` once it is closed."""
+        if self._handle is None:
+            raise PoolError("the store is closed; open a new one")
+        return self._handle
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._handle is None
+
+    def close(self) -> None:
+        """Ends the store: its pages are gone, its file is emptied and unlocked. Closing twice is fine.
+
+        Waits for I/O under way, at most `io_timeout`. A thread that the device still holds then is abandoned, and a
+        `SpillError` says so; the store is closed all the same. Arrays made from the view of a range stay valid.
+        """
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        abandoned = ffi.new("uint32_t *")
+        while lib.tms_store_close(handle, _SLICE_NS, abandoned) == lib.TMS_WAITING:
+            pass
+        if abandoned[0]:
+            where = self.spill.path if self.spill else "the spill device"
+            raise SpillError(
+                f"{where} does not answer: {abandoned[0]} I/O thread(s) abandoned; the store is closed, but the file "
+                "stays locked until the device lets them go"
+            )
+
+    @property
+    def enabled(self) -> bool:
+        """While False every put is rejected, and leaves its key absent; gets and flushes go on."""
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        check(lib.tms_store_set_enabled(self.handle, bool(enabled)))
+        self._enabled = bool(enabled)
+
+    # ---- pools -----------------------------------------------------------------------------------------
+
+    def new_pool(self, *, persistent: bool = False, shared_uuid: bytes | None = None, inclusive: bool = False) -> int:
+        """A new pool's id.
+
+        Ephemeral pages may vanish, persistent ones must come back. `shared_uuid`: 16 bytes; whoever names the same
+        ones shares the pool, if `authorize_shared` allowed it, and has a private pool of its own if not. `inclusive`:
+        a get leaves the page (shared pools always do). Shared and inclusive are for ephemeral pools.
+        """
+        flags = 0
+        if persistent:
+            flags |= lib.TMS_POOL_PERSISTENT
+        if inclusive:
+            flags |= lib.TMS_POOL_INCLUSIVE
+        if shared_uuid is not None:
+            flags |= lib.TMS_POOL_SHARED
+        if persistent and flags != lib.TMS_POOL_PERSISTENT:
+            raise ValueError(
+                "a persistent pool is private and its loads never remove; leave shared_uuid and inclusive out"
+            )
+        pool = ffi.new("tms_pool_id *")
+        check(lib.tms_pool_create(self.handle, flags, self._uuid(shared_uuid), pool))
+        return int(pool[0])
+
+    @staticmethod
+    def _uuid(uuid: bytes | None) -> Any:
+        if uuid is None:
+            return ffi.NULL
+        if not isinstance(uuid, bytes | bytearray):
+            raise TypeError(f"a uuid must be 16 bytes (uuid.uuid4().bytes), not {type(uuid).__name__}")
+        if len(uuid) != lib.TMS_UUID_SIZE:
+            raise ValueError(f"a uuid has {lib.TMS_UUID_SIZE} bytes, not {len(uuid)}")
+        return ffi.new("uint8_t[]", bytes(uuid))
+
+    def authorize_shared(self, uuid: bytes, allow: bool = True) -> None:  # noqa: FBT001, FBT002 - the verb of tmem
+        """Allows (or no longer allows) pools that are made from now on to be shared under this uuid of 16 bytes."""
+        if uuid is None:
+            raise TypeError("a uuid must be 16 bytes (uuid.uuid4().bytes)")
+        check(lib.tms_shared_authorize(self.handle, self._uuid(uuid), bool(allow)))
+
+    def pool_is_shared(self, pool: int) -> bool:
+        """False where the uuid was not authorised when the pool was made."""
+        flags = ffi.new("uint32_t *")
+        check(lib.tms_pool_flags(self.handle, self._pool_id(pool), flags))
+        return bool(flags[0] & lib.TMS_POOL_SHARED)
+
+    def destroy_pool(self, pool: int) -> None:
+        """Drops one handle of the pool; with the last one all its pages go. `PoolError` if there is no such pool."""
+        check(lib.tms_pool_destroy(self.handle, self._pool_id(pool)))
+
+    # ---- one page --------------------------------------------------------------------------------------
+
+    def put(self, pool: int, object: int, index: int, page: Any) -> bool:  # noqa: A002 - tmem's word
+        """Keeps a page (any buffer of 4096 bytes) under its key; the bytes are copied before return.
+
+        False: rejected, and the key is absent now, whatever it held before.
+        """
+        buffer = buffers.readable_page(page)
+        if type(object) is not int or type(index) is not int:
+            object, index = self._key(object, index)  # noqa: A001
+        try:
+            code = lib.tms_put(self.handle, pool, object, index, buffer)
+        except (OverflowError, TypeError):
+            self._explain(pool, object, index)
+            raise
+        return bool(code == 0 or check(code) == 0)
+
+    def get(self, pool: int, object: int, index: int, out: Any) -> bool:  # noqa: A002 - tmem's word
+        """Copies the page of the key into `out` (a writable buffer of 4096 bytes). False: the key is not held.
+
+        Private ephemeral pools give the page up, unless they are inclusive. A page that is in the spill file is read
+        back, which waits for the device: `SpillError` if it fails or does not answer; the page is still held then.
+        """
+        buffer = buffers.writable_page(out)
+        if type(object) is not int or type(index) is not int:
+            object, index = self._key(object, index)  # noqa: A001
+        try:
+            code = lib.tms_get(self.handle, pool, object, index, buffer, ffi.NULL)
+        except (OverflowError, TypeError):
+            self._explain(pool, object, index)
+            raise
+        if code == lib.TMS_WAITING:
+            code = self._wait(lambda handle, wait: lib.tms_get(handle, pool, object, index, buffer, wait))
+        return bool(code == 0 or check(code, f"object {object}, index {index}") == 0)
+
+    def flush_page(self, pool: int, object: int, index: int) -> None:  # noqa: A002 - tmem's word
+        """Removes one page; a key that is not held is fine."""
+        object, index = self._key(object, index)  # noqa: A001
+        check(lib.tms_flush_page(self.handle, self._pool_id(pool), object, index))
+
+    def flush_object(self, pool: int, object: int) -> None:  # noqa: A002 - tmem's word
+        """Removes every page of the object."""
+        object, _ = self._key(object, 0)  # noqa: A001
+        check(lib.tms_flush_object(self.handle, self._pool_id(pool), object))
+
+    def flush_pool(self, pool: int) -> None:
+        """Removes every page of the pool; the pool stays."""
+        check(lib.tms_flush_pool(self.handle, self._pool_id(pool)))
+
+    @staticmethod
+    def _key(number: Any, index: Any) -> tuple[int, int]:
+        return (
+            buffers.integer("object", number, buffers.OBJECT_MAX),
+            buffers.integer("index", index, buffers.INDEX_MAX),
+        )
+
+    @staticmethod
+    def _pool_id(pool: Any) -> int:
+        return buffers.integer("pool", pool, _POOL_MAX)
+
+    def _explain(self, pool: Any, number: Any, index: Any) -> None:
+        self._pool_id(pool)
+        self._key(number, index)
+
+    def _wait(self, call: Any) -> int:
+        handle = self.handle
+        wait = ffi.new("struct tms_wait *")
+        wait.slice_ns = _SLICE_NS
+        try:
+            while (code := call(handle, wait)) == lib.TMS_WAITING:
+                pass
+        finally:
+            lib.tms_wait_cancel(handle, wait)
+        return int(code)
+
+    # ---- many pages ------------------------------------------------------------------------------------
+
+    def put_many(self, pool: int, objects: Any, indexes: Any, pages: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """`put` over uint64[n] objects, uint64[n] indexes and uint8[n, 4096] pages; bool[n] back."""
+        objects, indexes, results = self._keys(objects, indexes)
+        pages = buffers.page_array("pages", pages, len(objects))
+        check(
+            lib.tms_put_many(
+                self.handle,
+                self._pool_id(pool),
+                len(objects),
+                buffers.address("uint64_t", objects),
+                buffers.address("uint64_t", indexes),
+                buffers.address("uint8_t", pages),
+                buffers.address("bool", results),
+            )
+        )
+        return results
+
+    def get_many(self, pool: int, objects: Any, indexes: Any, out: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """`get` over uint64[n] objects, uint64[n] indexes into uint8[n, 4096] `out`; bool[n] back.
+
+        If the device failed for some pages, `SpillError` is raised after all others were delivered to `out`.
+        """
+        import numpy as np
+
+        objects, indexes, results = self._keys(objects, indexes)
+        out = buffers.page_array("out", out, len(objects), writable=True)
+        errors = np.zeros(len(objects), dtype=np.int32)
+        arguments = (
+            self._pool_id(pool),
+            len(objects),
+            buffers.address("uint64_t", objects),
+            buffers.address("uint64_t", indexes),
+            buffers.address("uint8_t", out),
+            buffers.address("bool", results),
+            buffers.address("int32_t", errors),
+        )
+        code = self._wait(lambda handle, wait: lib.tms_get_many(handle, *arguments, wait))
+        check(code, f"{np.count_nonzero(errors)} of {len(objects)} pages")
+        return results
+
+    def where_many(self, pool: int, objects: Any, indexes: Any) -> npt.NDArray[np.uint8]:
+        """For each key the bits of `Place`, as uint8[n]; touches nothing."""
+        import numpy as np
+
+        objects, indexes, _ = self._keys(objects, indexes)
+        places = np.zeros(len(objects), dtype=np.uint8)
+        check(
+            lib.tms_where_many(
+                self.handle,
+                self._pool_id(pool),
+                len(objects),
+                buffers.address("uint64_t", objects),
+                buffers.address("uint64_t", indexes),
+                buffers.address("uint8_t", places),
+            )
+        )
+        return places
+
+    @staticmethod
+    def _keys(objects: Any, indexes: Any) -> tuple[Any, Any, npt.NDArray[np.bool_]]:
+        import numpy as np
+
+        objects = buffers.key_array("objects", objects)
+        indexes = buffers.key_array("indexes", indexes, buffers.INDEX_MAX)
+        buffers.same_length(len(objects), "indexes", indexes)
+        return objects, indexes, np.zeros(len(objects), dtype=np.bool_)
+
+    # ---- looking in ------------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """A frozen snapshot of all counters."""
+        raw = ffi.new("struct tms_stats *")
+        check(lib.tms_stats(self.handle, raw))
+        return Stats.from_c(raw, _REJECTS, _REASONS)
+
+    def chunks(self) -> npt.NDArray[Any]:
+        """What each 2 MiB chunk holds: a structured array, fields as in `struct tms_chunk`."""
+        import numpy as np
+
+        kinds = {"uint16_t": "u2", "uint32_t": "u4"}
+        layout = [(name, kinds[field.type.cname]) for name, field in ffi.typeof("struct tms_chunk").fields]
+        chunks = np.zeros(self.region.chunks, dtype=layout)
+        memory = ffi.from_buffer("struct tms_chunk[]", chunks)
+        check(lib.tms_chunks(self.handle, len(chunks), memory))
+        return chunks
+
+    def frame_counts(self) -> FrameCounts:
+        """Frames by what they hold: cheap enough to steer a loop by."""
+        counts = ffi.new("uint64_t[5]")
+        check(lib.tms_frame_counts(self.handle, counts))
+        return FrameCounts(*counts)
+
+    def verify(self) -> None:
+        """Walks every structure; `VerifyError` names the first broken invariant."""
+        told = ffi.new("char const **")
+        code = lib.tms_verify(self.handle, told)
+        check(code, text(told[0]))
+
+    # ---- faults ----------------------------------------------------------------------------------------
+
+    def arm_fault(
+        self, site: FaultSite, *, skip: int = 0, count: int | None = 1, error: int = 0, delay_ns: int = 0
+    ) -> None:
+        """Makes a site fail: let `skip` hits pass, then fire on the next `count` (None: for ever; 0: disarm).
+
+        `error`: the errno that a READ or WRITE ends with (WRITE with 0: the write is lost but reported as done).
+        `delay_ns`: how long the thread that hits the site is held up. For tests of this library and of what is built
+        on it.
+        """
+        times = 2**64 - 1 if count is None else count
+        check(lib.tms_fault_arm(self.handle, FaultSite(site), skip, times, error, delay_ns))
+
+    def fault_fired(self, site: FaultSite) -> int:
+        """How often the site has fired since it was armed."""
+        fired = ffi.new("uint64_t *")
+        check(lib.tms_fault_fired(self.handle, FaultSite(site), fired))
+        return int(fired[0])
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else format_size(self.region.size_bytes)
+        return f"<TmemStore {state}, codec {self.codec}, eviction {self.eviction}>"
