@@ -18,7 +18,7 @@ MIN_BYTES: Final = 1 << 20
 MAX_BYTES: Final = 256 << 30
 
 _NONTEMPORAL_FROM_BYTES: Final = 32 << 20
-"""Regions of this size and more are written past the cache: it cannot hold them anyway, and the caller wants its own."""
+"""Regions of this size and more are written past the cache, which cannot hold them anyway."""
 
 _THP: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -54,7 +54,7 @@ class Region:
 
     `size`: bytes or "256MiB", a multiple of 4096, from 1 MiB up to what the machine has (256 GiB at most).
     `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses, `notes` says so and
-    the region goes on without. Raises `ValueError` for a wrong size, `EnvironmentLacks` where there is no memory for it.
+    the region goes on without. `ValueError` for a wrong size, `EnvironmentLacks` where there is no memory for it.
 
     Attributes: `size_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`, `copy_variant`
     (how pages are copied in), `notes`.
@@ -64,7 +64,8 @@ class Region:
         size_bytes = parse_pages(size, "region") * PAGE_SIZE
         if not MIN_BYTES <= size_bytes < MAX_BYTES:
             raise ValueError(
-                f"a region has from {format_size(MIN_BYTES)} to less than {format_size(MAX_BYTES)}, not {format_size(size_bytes)}"
+                f"a region has from {format_size(MIN_BYTES)} to less than {format_size(MAX_BYTES)}, "
+                f"not {format_size(size_bytes)}"
             )
         available = _available_bytes()
         if available is not None and size_bytes > available:
@@ -82,7 +83,8 @@ class Region:
         code = lib.tms_region_create(config, info, made)
         if code == lib.TMS_E_SYSTEM:
             raise EnvironmentLacks(
-                f"a region of {format_size(size_bytes)} cannot be reserved ({os.strerror(info.map_errno)}); choose a smaller one"
+                f"a region of {format_size(size_bytes)} cannot be reserved ({os.strerror(info.map_errno)}); "
+                "choose a smaller one"
             )
         check(code, "region")
         self._handle: Any = ffi.gc(made[0], lib.tms_region_destroy)

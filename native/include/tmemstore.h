@@ -318,60 +318,28 @@ const char *tms_reject_name(int reject);
 const char *tms_reason_name(int reason);
 
 struct tms_stats {
-	/* cleancache */
-	uint64_t clean_puts;
+	/* cleancache, events */
+	uint64_t clean_puts, clean_gets, clean_hits, clean_flushes, clean_evicted;
 	uint64_t clean_rejects[4];
-	uint64_t clean_gets;
-	uint64_t clean_hits;
-	uint64_t clean_flushes;
-	uint64_t clean_evicted;
-	/* frontswap */
-	uint64_t swap_stores;
+	/* frontswap, events; incompressible: kept raw because they did not compress */
+	uint64_t swap_stores, swap_loads, swap_hits_region, swap_hits_spill, swap_flushes, swap_incompressible, load_errors;
 	uint64_t swap_rejects[4];
-	uint64_t swap_loads;
-	uint64_t swap_hits_region;
-	uint64_t swap_hits_spill;
-	uint64_t swap_flushes;
-	uint64_t swap_incompressible; /* kept raw because they did not compress */
-	uint64_t load_errors;
-	/* held now */
-	uint64_t pages_clean;
-	uint64_t pages_swap;
-	uint64_t pages_fill;     /* of both kinds: same-filled */
-	uint64_t pages_spilled;  /* only in the spill file */
-	uint64_t pages_copied;   /* in the region and in the spill file */
-	uint64_t bytes_kept;     /* frontswap bytes in the region, as kept */
-	uint64_t objects;
-	uint64_t pools;
-	/* frames */
-	uint64_t frames;
-	uint64_t frames_free;
-	uint64_t frames_clean;
-	uint64_t frames_frontswap;
-	uint64_t frames_isolated;
-	uint64_t frames_allocated;
-	/* packing */
-	uint64_t spans;
-	uint64_t compactions;
-	uint64_t objects_moved;
-	/* spill */
-	uint64_t spill_blocks_used;
-	uint64_t spill_blocks_total; /* ever used at once: the extent of the file */
-	uint64_t spill_bytes_written;
-	uint64_t spill_bytes_read;
-	uint64_t spill_write_errors;
-	uint64_t spill_read_errors;
-	uint64_t spill_writes_pending;
-	/* allocations */
-	uint64_t allocs_met;
-	uint64_t allocs_refused;
-	uint64_t allocs_aborted;
+	/* pages held now; fill: same-filled ones of both kinds; spilled: only in the spill file; copied: in the
+	 * region and in the spill file */
+	uint64_t pages_clean, pages_swap, pages_fill, pages_spilled, pages_copied;
+	uint64_t bytes_kept; /* frontswap bytes in the region, as kept */
+	uint64_t objects, pools;
+	/* frames now */
+	uint64_t frames, frames_free, frames_clean, frames_frontswap, frames_isolated, frames_allocated;
+	/* packing; spans: now */
+	uint64_t spans, compactions, objects_moved;
+	/* spill; total: the extent of the file, ever used at once */
+	uint64_t spill_blocks_used, spill_blocks_total, spill_bytes_written, spill_bytes_read;
+	uint64_t spill_write_errors, spill_read_errors, spill_writes_pending;
+	/* allocations; ranges_out: now */
+	uint64_t allocs_met, allocs_refused, allocs_aborted, ranges_out;
 	uint64_t allocs_by_reason[8];
-	uint64_t ranges_out;
-	uint64_t alloc_clean_dropped;
-	uint64_t alloc_copied_dropped;
-	uint64_t alloc_paged_out;
-	/* own needs */
+	uint64_t alloc_clean_dropped, alloc_copied_dropped, alloc_paged_out;
 	uint64_t metadata_bytes;
 };
 int tms_stats(tms_store *store, struct tms_stats *ret);
