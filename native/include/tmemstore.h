@@ -229,10 +229,11 @@ enum tms_reason {
 	TMS_REASONS = 8
 };
 
-/* What it takes to empty a window: t0 + drops * drop_ns + objects * object_ns + bytes * byte_ps / 1000
- * + zeroed frames * zero_ns (DESIGN section 3).  byte_ps is picoseconds a kept byte. */
+/* What it takes to empty a window: t0_ns + frames * frame_ns + drops * drop_ns + objects * object_ns
+ * + bytes * byte_ps / 1000 + zeroed frames * zero_ns.  byte_ps is picoseconds a kept byte. */
 struct tms_cost {
 	uint64_t t0_ns;
+	uint64_t frame_ns; /* isolating and claiming a frame, whatever it holds */
 	uint64_t drop_ns;
 	uint64_t object_ns;
 	uint64_t byte_ps;

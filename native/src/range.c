@@ -147,7 +147,7 @@ static uint64_t predict(const struct tms_alloc_request *request, const struct co
 	uint64_t uncopied = whole(content->uncopied);
 	uint64_t drops = content->clean + whole(content->copied) + uncopied;
 
-	return cost->t0_ns + drops * cost->drop_ns + uncopied * cost->object_ns +
+	return cost->t0_ns + request->frames * cost->frame_ns + drops * cost->drop_ns + uncopied * cost->object_ns +
 	       whole(content->bytes) * cost->byte_ps / 1000 + (request->zero ? request->frames * cost->zero_ns : 0);
 }
 

@@ -1,8 +1,9 @@
 """The cost model: how long it takes to empty a window, from a few measured coefficients.
 
-    T(window) = t0 + drops * drop_ns + objects * object_ns + bytes * byte_ps / 1000 + zeroed frames * zero_ns
+    T(window) = t0_ns + frames * frame_ns + drops * drop_ns + objects * object_ns + bytes * byte_ps / 1000
+                + zeroed frames * zero_ns
 
-(DESIGN.md, section 3.) Writing and gathering overlap, so that `byte_ps`, measured over whole page-outs, stands for
+Writing and gathering overlap, so that `byte_ps`, measured over whole page-outs, stands for
 the slower of the two and `object_ns` for what is left over.
 """
 
@@ -19,6 +20,7 @@ from tmemstore.stores.tmem import TmemStore
 from tmemstore.units import PAGE_SIZE
 
 _SAMPLE_FRAMES: Final = 1024
+_SAMPLES: Final = 7
 _SAMPLE_WRITE_BYTES: Final = 16 << 20
 _SAMPLE_WRITE_BUDGET_NS: Final = 60_000_000
 
@@ -33,11 +35,12 @@ _WRITTEN_MIN_BYTES: Final = 1 << 20
 class CostModel:
     """Coefficients, in ns (`byte_ps`: picoseconds a byte as kept). `source`: "measured" or "assumed".
 
-    `t0_ns`: an allocation that finds its window empty. `drop_ns`: dropping one page. `object_ns`: writing back one
+    `t0_ns`: an allocation of one free frame. `frame_ns`: isolating and claiming each frame. `drop_ns`: dropping one page. `object_ns`: writing back one
     object, beyond its bytes. `zero_ns`: zeroing one frame.
     """
 
     t0_ns: int = 20_000
+    frame_ns: int = 25
     drop_ns: int = 100
     object_ns: int = 0
     byte_ps: int = 8_000
@@ -46,7 +49,7 @@ class CostModel:
 
     def __post_init__(self) -> None:
         """Refuses coefficients that are negative or no whole numbers."""
-        for name in ("t0_ns", "drop_ns", "object_ns", "byte_ps", "zero_ns"):
+        for name in ("t0_ns", "frame_ns", "drop_ns", "object_ns", "byte_ps", "zero_ns"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
@@ -58,6 +61,7 @@ class CostModel:
         drops = window.frames_clean + window.objects_copied + window.objects_uncopied
         return (
             self.t0_ns
+            + window.frames * self.frame_ns
             + drops * self.drop_ns
             + window.objects_uncopied * self.object_ns
             + window.bytes_uncopied * self.byte_ps // 1000
@@ -69,7 +73,9 @@ class CostModel:
         changes: dict[str, int] = {}
         drops = report.clean_dropped + report.copied_dropped + report.paged_out
         if drops >= _DROPS_MIN:
-            changes["drop_ns"] = _moved(self.drop_ns, report.drop_ns / drops)
+            # The pass over the window looks at every frame; that share stands in frame_ns already.
+            beyond_frames_ns = max(0, report.drop_ns - report.window.frames * self.frame_ns // 2)
+            changes["drop_ns"] = _moved(self.drop_ns, beyond_frames_ns / drops)
         if report.paged_out and report.window.bytes_uncopied >= _WRITTEN_MIN_BYTES:
             beyond_objects_ns = max(0, report.write_ns - report.paged_out * self.object_ns)
             changes["byte_ps"] = _moved(self.byte_ps, beyond_objects_ns * 1000 / report.window.bytes_uncopied)
@@ -98,23 +104,31 @@ def _measure_memory() -> CostModel:
     try:
         pool = store.new_pool()
         page = bytearray(PAGE_SIZE)
+        page[-1] = 1  # not same-filled
         for number in range(_SAMPLE_FRAMES):
-            page[:4] = number.to_bytes(4, "little")
-            page[-1] = 1  # not same-filled
             store.put(pool, number, 0, page)
-        drop = Request(frames=_SAMPLE_FRAMES, cost=CostModel(), effort=Effort.DROP)
-        zero = Request(frames=_SAMPLE_FRAMES, cost=CostModel(), effort=Effort.FREE, zero=True)
-        with allocate(store, drop) as dropped:
-            drop_ns = dropped.report.drop_ns
-        with allocate(store, zero) as zeroed:
-            zero_ns = zeroed.report.zero_ns
-            t0_ns = zeroed.report.elapsed_ns - zero_ns
+        whole = Request(frames=_SAMPLE_FRAMES, cost=CostModel(), effort=Effort.DROP)
+        dropped = _allocate(store, whole)
+        empty = _median(store, whole)
+        zeroed = _median(store, replace(whole, zero=True))
+        single = _median(store, replace(whole, frames=1))
     finally:
         store.close()
         scratch.close()
     return CostModel(
-        t0_ns=max(1, t0_ns),
-        drop_ns=max(1, drop_ns // _SAMPLE_FRAMES),
-        zero_ns=max(1, zero_ns // _SAMPLE_FRAMES),
+        t0_ns=max(1, single.elapsed_ns),
+        frame_ns=max(1, (empty.elapsed_ns - single.elapsed_ns) // _SAMPLE_FRAMES),
+        drop_ns=max(1, (dropped.elapsed_ns - empty.elapsed_ns) // _SAMPLE_FRAMES),
+        zero_ns=max(1, zeroed.zero_ns // _SAMPLE_FRAMES),
         source="measured",
     )
+
+
+def _allocate(store: TmemStore, request: Request) -> ReclaimReport:
+    with allocate(store, request) as contig:
+        return contig.report
+
+
+def _median(store: TmemStore, request: Request) -> ReclaimReport:
+    reports = sorted((_allocate(store, request) for _ in range(_SAMPLES)), key=lambda report: report.elapsed_ns)
+    return reports[_SAMPLES // 2]

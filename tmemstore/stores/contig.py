@@ -34,6 +34,10 @@ class Cost(Protocol):
         """An allocation that finds its window empty."""
 
     @property
+    def frame_ns(self) -> int:
+        """Isolating and claiming one frame, whatever it holds."""
+
+    @property
     def drop_ns(self) -> int:
         """Dropping one page."""
 
@@ -79,7 +83,7 @@ class Request:
         raw.refuse_over_bound = self.refuse
         raw.bound_permille = self.bound_permille
         raw.zero = self.zero
-        for name in ("t0_ns", "drop_ns", "object_ns", "byte_ps", "zero_ns"):
+        for name in ("t0_ns", "frame_ns", "drop_ns", "object_ns", "byte_ps", "zero_ns"):
             setattr(raw.cost, name, getattr(self.cost, name))
         return raw
 
