@@ -165,7 +165,23 @@ struct search {
 	bool open_seen; /* a window without a taken frame */
 	bool found;
 	struct tms_window *best;
+	uint64_t floor_ns; /* no window can cost less */
 };
+
+/* Nothing is cheaper than free frames, as far as the region has some, and clean pages for the rest. */
+static uint64_t floor_of(const struct search *search)
+{
+	const struct frame_table *frames = search->table->frames;
+	uint64_t free = min_u64(search->request->frames, frames->held[FRAME_FREE]);
+	struct content content = { .free = free, .clean = search->request->frames - free };
+
+	return predict(search->request, &content);
+}
+
+static bool is_settled(const struct search *search)
+{
+	return search->found && search->best->predicted_ns <= search->floor_ns;
+}
 
 static void consider(struct search *search, uint32_t start, const struct content *content)
 {
@@ -201,7 +217,7 @@ static void search_chunks(struct search *search)
 	uint64_t align_chunks = search->request->align_frames >> CHUNK_SHIFT;
 	struct content sum = { 0 };
 
-	for (uint32_t end = 1; end <= frames->chunks; end++) {
+	for (uint32_t end = 1; end <= frames->chunks && !is_settled(search); end++) {
 		struct content part = chunk_content(&frames->chunk[end - 1]);
 		uint32_t first = end - chunks;
 		uint64_t window_end;
@@ -231,7 +247,7 @@ static void search_frames(struct search *search)
 	struct cursor leaving = { .frames = frames };
 	struct content sum = { 0 };
 
-	while (entering.pfn < frames->frames) {
+	while (entering.pfn < frames->frames && !is_settled(search)) {
 		struct content part = cursor_next(&entering);
 
 		content_add(&sum, &part);
@@ -249,6 +265,7 @@ enum tms_reason range_propose(const struct range_table *table, const struct tms_
 {
 	struct search search = { .table = table, .request = request, .can_write = can_write, .best = window };
 
+	search.floor_ns = floor_of(&search);
 	if (request->fixed) {
 		struct content content = run_content(table->frames, (uint32_t)request->start_pfn,
 						     (uint32_t)(request->start_pfn + request->frames));
