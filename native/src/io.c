@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "io_device.h"
 
 #define THREADS_MAX 16
 #define STACK_BYTES (256u << 10)
@@ -157,7 +157,7 @@ static void *run(void *argument)
 		io->busy++;
 		io->busy_writes += request->op == IO_WRITE;
 		pthread_mutex_unlock(&io->lock);
-		error = device_serve(&io->config, request, &io->orphaned);
+		error = io_device_serve(&io->config, request, &io->orphaned);
 		pthread_mutex_lock(&io->lock);
 		io->state[start.number] = THREAD_READY;
 		io->busy--;

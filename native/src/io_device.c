@@ -1,5 +1,5 @@
 /*
- * device.c: system calls on the spill file: whole transfers, made durable, with injected faults.
+ * io_device.c: system calls on the spill file: whole transfers, made durable, with injected faults.
  *
  * Laws: 1. a short transfer is continued, an interrupted one repeated; success means every byte.
  * 2. without O_DIRECT a write counts only after fdatasync.  3. runs on I/O threads only.
@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "io_device.h"
 
 /* System calls in a row that may transfer nothing before it counts as an error. */
 #define NO_PROGRESS_MAX 3
@@ -54,7 +54,7 @@ static void stall(const struct io_config *config, const atomic_bool *abandoned)
 		nanosleep(&nap, NULL);
 }
 
-int device_serve(const struct io_config *config, const struct io_request *request, const atomic_bool *abandoned)
+int io_device_serve(const struct io_config *config, const struct io_request *request, const atomic_bool *abandoned)
 {
 	struct faults *faults = config->faults;
 	int32_t error = 0;
