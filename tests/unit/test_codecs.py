@@ -25,7 +25,7 @@ def test_each_codec_names_its_file_and_version():
 
 def test_without_the_wheels_the_system_library_is_looked_for(no_wheels):
     asked = []
-    no_wheels.setattr(codecs.ctypes.util, "find_library", lambda name: asked.append(name))
+    no_wheels.setattr(codecs.ctypes.util, "find_library", asked.append)
     assert tmemstore.codec_origins() == {"lz4": None, "zstd": None}
     assert asked == ["lz4", "zstd"]
 

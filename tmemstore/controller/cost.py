@@ -35,8 +35,8 @@ _WRITTEN_MIN_BYTES: Final = 1 << 20
 class CostModel:
     """Coefficients, in ns (`byte_ps`: picoseconds a byte as kept). `source`: "measured" or "assumed".
 
-    `t0_ns`: an allocation of one free frame. `frame_ns`: isolating and claiming each frame. `drop_ns`: dropping one page. `object_ns`: writing back one
-    object, beyond its bytes. `zero_ns`: zeroing one frame.
+    `t0_ns`: an allocation of one free frame. `frame_ns`: isolating and claiming each frame. `drop_ns`: dropping one
+    page. `object_ns`: writing back one object, beyond its bytes. `zero_ns`: zeroing one frame.
     """
 
     t0_ns: int = 20_000

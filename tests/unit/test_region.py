@@ -1,0 +1,81 @@
+"""The region by itself: its size, what the machine refuses, and who keeps its memory alive."""
+
+import gc
+
+import numpy as np
+import pytest
+
+import tmemstore
+from tmemstore import region
+
+
+@pytest.mark.parametrize("size", ["1MiB", 1052672, "2MiB", "5MiB"])
+def test_a_region_has_the_size_asked_for_and_starts_at_a_huge_page(size):
+    area = tmemstore.Region(size)
+    assert area.size_bytes == area.frames * 4096 == tmemstore.units.parse_size(size)
+    assert area.chunks == -(-area.frames // 512)
+    assert area.base_address % (2 << 20) == 0
+    area.close()
+
+
+@pytest.mark.parametrize("size", ["512KiB", "256GiB", 4097, 0, -4096, "1MB"])
+def test_a_size_that_cannot_be_is_refused(size):
+    with pytest.raises(ValueError, match=r"\d"):
+        tmemstore.Region(size)
+
+
+def test_a_region_beyond_the_machine_is_refused_before_it_is_touched():
+    with pytest.raises(tmemstore.EnvironmentLacks, match="smaller"):
+        tmemstore.Region("255GiB")
+
+
+def test_what_the_machine_refuses_is_said_and_done_without():
+    area = tmemstore.Region("4MiB", hugetlb=True, mlock=True)
+    if not area.hugetlb:
+        assert any("nr_hugepages" in note for note in area.notes)
+    if not area.mlocked:
+        assert any("ulimit -l" in note for note in area.notes)
+    with_store = tmemstore.TmemStore(area, codec="none")
+    pool = with_store.new_pool()
+    assert with_store.put(pool, 1, 1, bytes(range(256)) * 16)
+    with_store.close()
+
+
+def test_transparent_huge_pages_that_are_off_are_mentioned(monkeypatch, tmp_path):
+    switch = tmp_path / "enabled"
+    switch.write_text("always madvise [never]")
+    monkeypatch.setattr(region, "_THP", switch)
+    assert any("madvise" in note for note in tmemstore.Region("1MiB").notes)
+
+
+def test_small_regions_are_written_through_the_cache():
+    assert tmemstore.Region("4MiB").copy_variant == "plain"
+    assert tmemstore.Region("32MiB").copy_variant != ""
+
+
+def test_a_region_serves_one_store():
+    area = tmemstore.Region("1MiB")
+    first = tmemstore.TmemStore(area)
+    with pytest.raises(ValueError, match="another store"):
+        tmemstore.TmemStore(area)
+    first.close()
+    del first
+    tmemstore.TmemStore(area).close()
+
+
+def test_a_closed_region_takes_no_store():
+    area = tmemstore.Region("1MiB")
+    area.close()
+    area.close()
+    with pytest.raises(tmemstore.PoolError, match="closed"):
+        tmemstore.TmemStore(area)
+
+
+def test_a_range_that_nobody_can_reach_is_given_back():
+    with tmemstore.open("2MiB") as tm:
+        array = np.frombuffer(tm.alloc_contig("1MiB").view, np.uint8)
+        gc.collect()
+        assert tm.frame_counts().allocated == 256, "an array still reaches it"
+        del array
+        gc.collect()
+        assert tm.frame_counts().allocated == 0
