@@ -160,7 +160,8 @@ class ReclaimReport:
 
     `elapsed_ns`: until the commit point if MET, else until everything was given back. `commit_ns`: the clock at the
     commit point, 0 if it was never reached. `waited_ns`: in timed waits for the device. `paged_out`: objects written
-    to the spill file by this call; `copied_dropped`: objects that had a copy before.
+    to the spill file by this call, `bytes_written` with them, complete or not if it was aborted; `copied_dropped`:
+    objects that had a copy before.
     """
 
     ending: Ending

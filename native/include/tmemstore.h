@@ -152,7 +152,7 @@ struct tms_store_config {
 
 typedef struct tms_store tms_store;
 
-/* The store borrows the region, which must outlive it and serve no other store. */
+/* The store borrows the region, which must outlive it; a region serves one store in its life. */
 int tms_store_create(tms_region *region, const struct tms_store_config *config, struct tms_spill_info *spill_info, tms_store **ret);
 /* From here on every call answers TMS_E_CLOSED.  TMS_WAITING: I/O is under way, call again.  TMS_OK:
  * done; *abandoned_threads (a device that hangs) is set then.  Idempotent. */
@@ -185,6 +185,7 @@ int tms_shared_authorize(tms_store *store, const uint8_t *uuid, bool allow);
 struct tms_wait {
 	uint64_t slice_ns; /* longest wait inside one call */
 	uint64_t done;
+	uint64_t until_ns; /* the core's: of a batch that timed out once, later pages are not waited for */
 	void *request;
 };
 
@@ -297,12 +298,11 @@ int tms_release(tms_store *store, uint32_t range);
 
 /* ---- measuring the device ----------------------------------------------------------------------- */
 
-/* Writes up to bytes to free spill blocks, for at most budget_ns, as a page-out would.  Nothing is kept.
- * Zeros in the result: no spill file, no room or no answer. */
+/* Writes up to bytes to free spill blocks, for at most budget_ns, as a page-out would.  Nothing is kept. */
 struct tms_write_sample {
-	uint64_t bytes;
-	uint64_t elapsed_ns;
-	uint64_t batches;
+	uint64_t bytes;      /* 0: no spill file, no room, or an error */
+	uint64_t elapsed_ns; /* for these bytes; more than this where batches is 0 */
+	uint64_t batches;    /* complete */
 };
 int tms_measure_write(tms_store *store, uint64_t bytes, uint64_t budget_ns, struct tms_write_sample *ret);
 
@@ -374,7 +374,7 @@ enum tms_fault_site {
 	TMS_FAULT_WRITE = 4,        /* error: the errno; 0: the write is lost but reported as done */
 	TMS_FAULT_READ = 5,
 	TMS_FAULT_SHORT_WRITE = 6,  /* one system call writes half of what it was given */
-	TMS_FAULT_CORRUPT = 7,      /* one byte of what was read is changed */
+	TMS_FAULT_CORRUPT = 7,      /* what was read is changed */
 	TMS_FAULT_STALL = 8,        /* the I/O thread hangs until the site is disarmed */
 	TMS_FAULT_BEFORE_DROP = 9,  /* delay only: the allocating thread is held up here */
 	TMS_FAULT_BEFORE_COMMIT = 10,

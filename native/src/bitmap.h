@@ -89,6 +89,41 @@ static inline void bitmap_clear(struct bitmap *bitmap, uint64_t bit)
 	}
 }
 
+/* The bits of word w that lie in [start, end). */
+static inline uint64_t bitmap_mask(uint64_t w, uint64_t start, uint64_t end)
+{
+	uint64_t mask = UINT64_MAX;
+
+	if (w == start >> 6)
+		mask &= UINT64_MAX << (start & 63);
+	if (w == (end - 1) >> 6)
+		mask &= UINT64_MAX >> (63 - ((end - 1) & 63));
+	return mask;
+}
+
+/* [start, end), which is not empty, a word at a time. */
+static inline void bitmap_set_run(struct bitmap *bitmap, uint64_t start, uint64_t end)
+{
+	for (uint64_t w = start >> 6; w <= (end - 1) >> 6; w++) {
+		uint64_t mask = bitmap_mask(w, start, end);
+
+		bitmap_set(bitmap, w << 6 | (uint64_t)__builtin_ctzll(mask)); /* for the levels above */
+		bitmap->level[0][w] |= mask;
+	}
+}
+
+static inline void bitmap_clear_run(struct bitmap *bitmap, uint64_t start, uint64_t end)
+{
+	for (uint64_t w = start >> 6; w <= (end - 1) >> 6; w++) {
+		uint64_t mask = bitmap_mask(w, start, end);
+		bool was_empty = !bitmap->level[0][w];
+
+		bitmap->level[0][w] &= ~(mask & (mask - 1)); /* all but one, */
+		if (!was_empty)
+			bitmap_clear(bitmap, w << 6 | (uint64_t)__builtin_ctzll(mask)); /* which is for the levels above */
+	}
+}
+
 /* The first member at or after from, or BITMAP_NONE. */
 static inline uint64_t bitmap_next(const struct bitmap *bitmap, uint64_t from)
 {

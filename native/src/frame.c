@@ -70,14 +70,6 @@ static void count(struct frame_table *table, uint32_t pfn, enum frame_state stat
 	table->held[state] += (uint64_t)(int64_t)change;
 }
 
-static void count_isolated(struct frame_table *table, uint32_t pfn, int change)
-{
-	struct tms_chunk *chunk = frame_chunk(table, pfn);
-
-	chunk->frames_isolated = (uint16_t)(chunk->frames_isolated + change);
-	table->isolated += (uint64_t)(int64_t)change;
-}
-
 static void set(struct frame_table *table, uint32_t pfn, unsigned int state, uint32_t owner)
 {
 	table->state[pfn] = (uint8_t)state;
@@ -97,7 +89,8 @@ void frame_release(struct frame_table *table, uint32_t pfn)
 	count(table, pfn, frame_state(table, pfn), -1);
 	if (frame_is_isolated(table, pfn)) {
 		frame_chunk(table, pfn)->frames_leaving--;
-		count_isolated(table, pfn, 1);
+		frame_chunk(table, pfn)->frames_isolated++;
+		table->isolated++;
 		set(table, pfn, FRAME_FREE | FRAME_ISOLATED, 0);
 	} else {
 		count(table, pfn, FRAME_FREE, 1);
@@ -106,35 +99,81 @@ void frame_release(struct frame_table *table, uint32_t pfn)
 	}
 }
 
-void frame_isolate(struct frame_table *table, uint32_t pfn)
+/* The end of the part of [start, end) that lies in start's chunk. */
+static uint32_t part_end(const struct frame_table *table, uint32_t start, uint32_t end)
 {
-	if (frame_state(table, pfn) == FRAME_FREE) {
-		bitmap_clear(&table->free, pfn);
-		count(table, pfn, FRAME_FREE, -1);
-		count_isolated(table, pfn, 1);
-	} else {
-		frame_chunk(table, pfn)->frames_leaving++;
-	}
-	table->state[pfn] |= FRAME_ISOLATED;
+	return (uint32_t)min_u64(end, frame_chunk_end(table, start >> CHUNK_SHIFT));
 }
 
-void frame_unisolate(struct frame_table *table, uint32_t pfn)
+void frame_isolate_run(struct frame_table *table, uint32_t start, uint32_t end)
 {
-	table->state[pfn] &= (uint8_t)~FRAME_ISOLATED;
-	if (frame_state(table, pfn) == FRAME_FREE) {
-		count_isolated(table, pfn, -1);
-		count(table, pfn, FRAME_FREE, 1);
-		bitmap_set(&table->free, pfn);
-	} else {
-		frame_chunk(table, pfn)->frames_leaving--;
+	for (uint32_t stop; start < end; start = stop) {
+		struct tms_chunk *chunk = frame_chunk(table, start);
+		uint32_t empty = 0;
+
+		stop = part_end(table, start, end);
+		bitmap_clear_run(&table->free, start, stop);
+		for (uint32_t pfn = start; pfn < stop; pfn++) {
+			empty += table->state[pfn] == FRAME_FREE;
+			table->state[pfn] |= FRAME_ISOLATED;
+		}
+		chunk->frames_free = (uint16_t)(chunk->frames_free - empty);
+		chunk->frames_isolated = (uint16_t)(chunk->frames_isolated + empty);
+		chunk->frames_leaving = (uint16_t)(chunk->frames_leaving + (stop - start - empty));
+		table->held[FRAME_FREE] -= empty;
+		table->isolated += empty;
 	}
 }
 
-void frame_claim(struct frame_table *table, uint32_t pfn, uint32_t range)
+void frame_unisolate_run(struct frame_table *table, uint32_t start, uint32_t end)
 {
-	count_isolated(table, pfn, -1);
-	count(table, pfn, FRAME_ALLOCATED, 1);
-	set(table, pfn, FRAME_ALLOCATED, range);
+	for (uint32_t stop; start < end; start = stop) {
+		struct tms_chunk *chunk = frame_chunk(table, start);
+		uint32_t empty = 0;
+
+		stop = part_end(table, start, end);
+		for (uint32_t pfn = start; pfn < stop; pfn++) {
+			table->state[pfn] &= FRAME_STATE_MASK;
+			if (table->state[pfn] == FRAME_FREE) {
+				bitmap_set(&table->free, pfn);
+				empty++;
+			}
+		}
+		chunk->frames_free = (uint16_t)(chunk->frames_free + empty);
+		chunk->frames_isolated = (uint16_t)(chunk->frames_isolated - empty);
+		chunk->frames_leaving = (uint16_t)(chunk->frames_leaving - (stop - start - empty));
+		table->held[FRAME_FREE] += empty;
+		table->isolated -= empty;
+	}
+}
+
+void frame_claim_run(struct frame_table *table, uint32_t start, uint32_t end)
+{
+	memset(table->state + start, FRAME_ALLOCATED, end - start);
+	table->isolated -= end - start;
+	table->held[FRAME_ALLOCATED] += end - start;
+	for (uint32_t stop; start < end; start = stop) {
+		struct tms_chunk *chunk = frame_chunk(table, start);
+
+		stop = part_end(table, start, end);
+		chunk->frames_isolated = (uint16_t)(chunk->frames_isolated - (stop - start));
+		chunk->frames_allocated = (uint16_t)(chunk->frames_allocated + (stop - start));
+	}
+}
+
+void frame_release_run(struct frame_table *table, uint32_t start, uint32_t end)
+{
+	memset(table->state + start, FRAME_FREE, end - start);
+	table->held[FRAME_ALLOCATED] -= end - start;
+	table->held[FRAME_FREE] += end - start;
+	for (uint32_t stop; start < end; start = stop) {
+		struct tms_chunk *chunk = frame_chunk(table, start);
+
+		stop = part_end(table, start, end);
+		bitmap_set_run(&table->free, start, stop);
+		chunk->frames_allocated = (uint16_t)(chunk->frames_allocated - (stop - start));
+		chunk->frames_free = (uint16_t)(chunk->frames_free + (stop - start));
+	}
 }
 
 uint32_t frame_chunk_with_free(const struct frame_table *table, uint32_t frames)

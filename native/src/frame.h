@@ -12,7 +12,7 @@ enum frame_state {
 	FRAME_CLEAN = 1,     /* an ephemeral page; owner: its entry */
 	FRAME_SWAP = 2,      /* a persistent page kept raw; owner: its entry */
 	FRAME_PACKED = 3,    /* part of a span of packed objects; owner: the span */
-	FRAME_ALLOCATED = 4, /* handed out in a contiguous range; owner: the range */
+	FRAME_ALLOCATED = 4, /* handed out in a contiguous range; no owner */
 	FRAME_STATES = 5,
 	FRAME_STATE_MASK = 7,
 	FRAME_ISOLATED = 8   /* flag: in a range that is being emptied */
@@ -73,11 +73,14 @@ void frame_take(struct frame_table *table, uint32_t pfn, enum frame_state state,
 /* A frame in use becomes free at once, or, in a range that is being emptied, one of its empty ones. */
 void frame_release(struct frame_table *table, uint32_t pfn);
 
-/* Isolation: a frame of the range is never taken again until it is claimed or given back. */
-void frame_isolate(struct frame_table *table, uint32_t pfn);
-void frame_unisolate(struct frame_table *table, uint32_t pfn);
-/* An isolated, empty frame is handed out. */
-void frame_claim(struct frame_table *table, uint32_t pfn, uint32_t range);
+/* Isolation of [start, end): none of its frames is taken again until they are claimed or given back. */
+void frame_isolate_run(struct frame_table *table, uint32_t start, uint32_t end);
+void frame_unisolate_run(struct frame_table *table, uint32_t start, uint32_t end);
+/* Isolated, empty frames are handed out; a few instructions a chunk, since the deadline has its say
+ * just before. */
+void frame_claim_run(struct frame_table *table, uint32_t start, uint32_t end);
+/* Allocated frames become free. */
+void frame_release_run(struct frame_table *table, uint32_t start, uint32_t end);
 
 /* The chunk with at least that many free frames and the lowest number, or, where none has so many, the
  * one with the most; PFN_NONE if no frame is free at all. */

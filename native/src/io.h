@@ -41,8 +41,8 @@ struct io_counters {
 	uint64_t writes_pending;
 };
 
-/* TMS_OK, TMS_E_NO_MEMORY, or TMS_E_SYSTEM: no thread to be had; the fd is not taken then. */
-int io_start(const struct io_config *config, struct io **ret);
+/* TMS_OK, TMS_E_NO_MEMORY, or TMS_E_SYSTEM with *error: no thread to be had; the fd is not taken then. */
+int io_start(const struct io_config *config, struct io **ret, int32_t *error);
 
 void io_submit(struct io *io, struct io_request *request);
 /* The next completed request that nobody watches, or null. */
@@ -50,18 +50,26 @@ struct io_request *io_reap(struct io *io);
 /* True: io_reap has something.  Cheap; a hint without a lock. */
 bool io_has_completed(const struct io *io);
 
-/* How many requests have ended so far. */
+/* How many requests have ended so far, and how often io_notify was called. */
 uint64_t io_ended(const struct io *io);
 /* Waits for at most timeout_ns until more than seen have.  False: time is up.  Whoever reads io_ended
  * before it looks at a state that completions change misses none, whichever thread reaps them. */
 bool io_wait_ended(struct io *io, uint64_t seen, uint64_t timeout_ns);
+/* Something else that io_wait_ended waits for has happened. */
+void io_notify(struct io *io);
 /* Waits for at most timeout_ns for a watched request.  False: time is up. */
 bool io_wait_request(struct io *io, struct io_request *request, uint64_t timeout_ns);
-/* Stops watching: true if it is done and the caller's again, false if it will come through io_reap. */
+/* Stops watching: true if it is done (or cancelled, if no thread has begun it) and the caller's again,
+ * false if it will come through io_reap. */
 bool io_unwatch(struct io *io, struct io_request *request);
 
-/* Cancels what no thread has begun: it completes with ECANCELED. */
-void io_cancel_queued(struct io *io);
+/* From now on what is submitted, and what no thread has begun, completes with ECANCELED, but for last,
+ * which is served (null: nothing). */
+void io_close(struct io *io, struct io_request *last);
+/* Lets others open the file, though this process may still have it open (a fork, an abandoned thread). */
+void io_unlock_file(struct io *io);
+/* In a forked child, which has none of the threads: closes the file, and touches nothing else. */
+void io_forget(struct io *io);
 /* Waits for at most timeout_ns until no request is queued or in a system call.  False: time is
  * up.  *busy: threads in a system call then. */
 bool io_wait_idle(struct io *io, uint64_t timeout_ns, uint32_t *busy);

@@ -40,10 +40,38 @@ static int transfer(const struct io_config *config, const struct io_request *req
 			return EIO;
 		done += (uint32_t)moved;
 	}
-	while (is_write && !config->direct && fdatasync(config->fd))
-		if (errno != EINTR)
-			return errno;
 	return 0;
+}
+
+static uint32_t count_failures(struct io_sync *sync)
+{
+	uint32_t failures;
+
+	pthread_mutex_lock(&sync->lock);
+	failures = sync->failures;
+	pthread_mutex_unlock(&sync->lock);
+	return failures;
+}
+
+static int write_and_sync(const struct io_config *config, struct io_sync *sync, const struct io_request *request)
+{
+	uint32_t failures = count_failures(sync);
+	int error = transfer(config, request);
+
+	if (error)
+		return error;
+	pthread_mutex_lock(&sync->lock);
+	while (fdatasync(config->fd)) {
+		if (errno == EINTR)
+			continue;
+		error = errno;
+		sync->failures++;
+		break;
+	}
+	if (!error && sync->failures != failures)
+		error = EIO;
+	pthread_mutex_unlock(&sync->lock);
+	return error;
 }
 
 static void stall(const struct io_config *config, const atomic_bool *abandoned)
@@ -54,7 +82,7 @@ static void stall(const struct io_config *config, const atomic_bool *abandoned)
 		nanosleep(&nap, NULL);
 }
 
-int io_device_serve(const struct io_config *config, const struct io_request *request, const atomic_bool *abandoned)
+int io_device_serve(const struct io_config *config, struct io_sync *sync, const struct io_request *request, const atomic_bool *abandoned)
 {
 	struct faults *faults = config->faults;
 	int32_t error = 0;
@@ -65,6 +93,8 @@ int io_device_serve(const struct io_config *config, const struct io_request *req
 		return ftruncate(config->fd, (off_t)request->offset) ? errno : 0;
 	if (fault_hit(faults, request->op == IO_WRITE ? TMS_FAULT_WRITE : TMS_FAULT_READ, &error))
 		return error;
+	if (request->op == IO_WRITE && !config->direct)
+		return write_and_sync(config, sync, request);
 	error = transfer(config, request);
 	if (request->op == IO_READ && fault_fires(faults, TMS_FAULT_CORRUPT))
 		for (uint32_t at = 0; at < request->bytes; at++)

@@ -5,7 +5,7 @@
  *
  * Owns: the table of pools and the authorised uuids.
  * Laws: 1. a shared pool without authorisation is private (Xen's tmem rule).  2. a handle of a
- * destroyed pool finds nothing, whoever has the slot now.
+ * destroyed pool finds nothing, whoever has the slot now, until the generations (15 bits) have come round.
  * Locks: the store's.
  */
 #include "pool.h"
@@ -101,6 +101,8 @@ tms_pool_id pool_create(struct pools *pools, struct index *index, uint32_t flags
 	if (flags & TMS_POOL_SHARED && find_uuid(&pools->authorized, uuid) == pools->authorized.count)
 		flags &= ~(uint32_t)TMS_POOL_SHARED;
 	slot = flags & TMS_POOL_SHARED ? find_shared(pools, uuid) : 0;
+	if (slot && pools->pool[slot].handles == UINT16_MAX)
+		return 0;
 	if (slot) {
 		pools->pool[slot].handles++;
 		return handle_of(pools, slot);

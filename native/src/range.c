@@ -3,7 +3,7 @@
  *
  * Owns: the table of ranges.  Borrows: frames.
  * Invariants: 1. ranges do not overlap.  2. the frames of a range being emptied are isolated, those of
- * a handed-out one ALLOCATED with the handle as owner.  3. a handle is never given twice while its
+ * a handed-out one ALLOCATED.  3. a handle is never given twice while its
  * generation lasts (16 bits), so that a late release is noticed.
  * Locks: the store's.
  */
@@ -74,47 +74,53 @@ static struct content chunk_content(const struct tms_chunk *chunk)
 	};
 }
 
-/* Walks frame by frame; frontswap is what one frontswap frame of the chunk at hand stands for. */
+/* Walks frame by frame; share is what one frontswap frame of the chunk at hand stands for. */
 struct cursor {
 	const struct frame_table *frames;
 	uint32_t pfn;
-	struct content frontswap;
+	uint32_t chunk_end;
+	uint64_t copied, uncopied, bytes;
 };
 
-static struct content cursor_next(struct cursor *cursor)
+static void cursor_enter_chunk(struct cursor *cursor)
 {
-	const struct frame_table *frames = cursor->frames;
-	uint32_t pfn = cursor->pfn++;
-	const struct tms_chunk *chunk = frame_chunk(frames, pfn);
-	struct content part = { 0 };
+	const struct tms_chunk *chunk = frame_chunk(cursor->frames, cursor->pfn);
+	struct content content = chunk_content(chunk);
+	uint64_t frontswap = chunk->frames_frontswap ? chunk->frames_frontswap : 1;
 
-	if ((pfn & (TMS_CHUNK_FRAMES - 1)) == 0 || !cursor->frontswap.frontswap) {
-		uint64_t in_chunk = chunk->frames_frontswap ? chunk->frames_frontswap : 1;
+	cursor->chunk_end = frame_chunk_end(cursor->frames, cursor->pfn >> CHUNK_SHIFT);
+	cursor->copied = content.copied / frontswap;
+	cursor->uncopied = content.uncopied / frontswap;
+	cursor->bytes = content.bytes / frontswap;
+}
 
-		cursor->frontswap = chunk_content(chunk);
-		cursor->frontswap = (struct content){
-			.frontswap = 1,
-			.copied = cursor->frontswap.copied / in_chunk,
-			.uncopied = cursor->frontswap.uncopied / in_chunk,
-			.bytes = cursor->frontswap.bytes / in_chunk,
-		};
-	}
-	switch (frame_state(frames, pfn)) {
+/* Adds the frame at the cursor to the sum (sign 1) or takes it out (-1), and steps on. */
+static void cursor_step(struct cursor *cursor, struct content *sum, uint64_t sign)
+{
+	uint8_t state;
+
+	if (cursor->pfn >= cursor->chunk_end)
+		cursor_enter_chunk(cursor);
+	state = cursor->frames->state[cursor->pfn++];
+	if (state & FRAME_ISOLATED || state == FRAME_ALLOCATED)
+		sum->taken += sign;
+	switch (state & FRAME_STATE_MASK) {
 	case FRAME_FREE:
-		part.free = 1;
+		sum->free += sign;
 		break;
 	case FRAME_CLEAN:
-		part.clean = 1;
+		sum->clean += sign;
 		break;
 	case FRAME_SWAP:
 	case FRAME_PACKED:
-		part = cursor->frontswap;
+		sum->frontswap += sign;
+		sum->copied += sign * cursor->copied;
+		sum->uncopied += sign * cursor->uncopied;
+		sum->bytes += sign * cursor->bytes;
 		break;
 	default:
 		break;
 	}
-	part.taken = frame_state(frames, pfn) == FRAME_ALLOCATED || frame_is_isolated(frames, pfn);
-	return part;
 }
 
 static struct content run_content(const struct frame_table *frames, uint32_t start, uint32_t end)
@@ -125,30 +131,38 @@ static struct content run_content(const struct frame_table *frames, uint32_t sta
 		uint32_t chunk_end = frame_chunk_end(frames, start >> CHUNK_SHIFT);
 		uint32_t stop = chunk_end < end ? chunk_end : end;
 		struct cursor cursor = { .frames = frames, .pfn = start };
-		struct content part;
 
 		if ((start & (TMS_CHUNK_FRAMES - 1)) == 0 && stop == chunk_end) {
-			part = chunk_content(frame_chunk(frames, start));
+			struct content part = chunk_content(frame_chunk(frames, start));
+
 			content_add(&sum, &part);
 		} else {
-			while (cursor.pfn < stop) {
-				part = cursor_next(&cursor);
-				content_add(&sum, &part);
-			}
+			while (cursor.pfn < stop)
+				cursor_step(&cursor, &sum, 1);
 		}
 		start = stop;
 	}
 	return sum;
 }
 
+static uint64_t add_saturated(uint64_t sum, uint64_t count, uint64_t each, uint64_t divisor)
+{
+	__extension__ unsigned __int128 more = (unsigned __int128)count * each / divisor;
+
+	return more > UINT64_MAX - sum ? UINT64_MAX : sum + (uint64_t)more;
+}
+
 static uint64_t predict(const struct tms_alloc_request *request, const struct content *content)
 {
 	const struct tms_cost *cost = &request->cost;
 	uint64_t uncopied = whole(content->uncopied);
-	uint64_t drops = content->clean + whole(content->copied) + uncopied;
+	uint64_t ns = cost->t0_ns;
 
-	return cost->t0_ns + request->frames * cost->frame_ns + drops * cost->drop_ns + uncopied * cost->object_ns +
-	       whole(content->bytes) * cost->byte_ps / 1000 + (request->zero ? request->frames * cost->zero_ns : 0);
+	ns = add_saturated(ns, request->frames, cost->frame_ns, 1);
+	ns = add_saturated(ns, content->clean + whole(content->copied) + uncopied, cost->drop_ns, 1);
+	ns = add_saturated(ns, uncopied, cost->object_ns, 1);
+	ns = add_saturated(ns, whole(content->bytes), cost->byte_ps, 1000);
+	return request->zero ? add_saturated(ns, request->frames, cost->zero_ns, 1) : ns;
 }
 
 static bool reachable(int32_t effort, bool can_write, const struct content *content)
@@ -168,12 +182,14 @@ struct search {
 	uint64_t floor_ns; /* no window can cost less */
 };
 
-/* Nothing is cheaper than free frames, as far as the region has some, and clean pages for the rest. */
+/* Nothing is cheaper than free frames, as far as the region has some, and for the rest clean pages, or,
+ * if there are any packed ones, copied objects in spans so sparse that eight frames are free for one. */
 static uint64_t floor_of(const struct search *search)
 {
 	const struct frame_table *frames = search->table->frames;
 	uint64_t free = min_u64(search->request->frames, frames->held[FRAME_FREE]);
-	struct content content = { .free = free, .clean = search->request->frames - free };
+	uint64_t held = search->request->frames - free;
+	struct content content = { .clean = frames->held[FRAME_PACKED] ? held / 8 : held };
 
 	return predict(search->request, &content);
 }
@@ -248,15 +264,12 @@ static void search_frames(struct search *search)
 	struct content sum = { 0 };
 
 	while (entering.pfn < frames->frames && !is_settled(search)) {
-		struct content part = cursor_next(&entering);
-
-		content_add(&sum, &part);
+		cursor_step(&entering, &sum, 1);
 		if (entering.pfn - leaving.pfn < search->request->frames)
 			continue;
 		if (leaving.pfn % search->request->align_frames == 0)
 			consider(search, leaving.pfn, &sum);
-		part = cursor_next(&leaving);
-		content_subtract(&sum, &part);
+		cursor_step(&leaving, &sum, UINT64_MAX);
 	}
 }
 
@@ -309,8 +322,7 @@ uint32_t range_isolate(struct range_table *table, uint32_t start_pfn, uint32_t e
 	table->generation = table->generation % SLOT_MASK + 1;
 	range = slab_at(&table->ranges, id);
 	*range = (struct range){ .generation = table->generation, .start_pfn = start_pfn, .end_pfn = end_pfn };
-	for (uint32_t pfn = start_pfn; pfn < end_pfn; pfn++)
-		frame_isolate(table->frames, pfn);
+	frame_isolate_run(table->frames, start_pfn, end_pfn);
 	return table->generation << SLOT_BITS | id;
 }
 
@@ -318,8 +330,7 @@ void range_abort(struct range_table *table, uint32_t handle)
 {
 	struct range *range = find(table, handle);
 
-	for (uint32_t pfn = range->start_pfn; pfn < range->end_pfn; pfn++)
-		frame_unisolate(table->frames, pfn);
+	frame_unisolate_run(table->frames, range->start_pfn, range->end_pfn);
 	slab_free(&table->ranges, handle & SLOT_MASK);
 }
 
@@ -327,8 +338,7 @@ void range_claim(struct range_table *table, uint32_t handle)
 {
 	struct range *range = find(table, handle);
 
-	for (uint32_t pfn = range->start_pfn; pfn < range->end_pfn; pfn++)
-		frame_claim(table->frames, pfn, handle);
+	frame_claim_run(table->frames, range->start_pfn, range->end_pfn);
 	range->allocated = true;
 	table->allocated++;
 }
@@ -339,8 +349,7 @@ bool range_release(struct range_table *table, uint32_t handle)
 
 	if (!range || !range->allocated)
 		return false;
-	for (uint32_t pfn = range->start_pfn; pfn < range->end_pfn; pfn++)
-		frame_release(table->frames, pfn);
+	frame_release_run(table->frames, range->start_pfn, range->end_pfn);
 	slab_free(&table->ranges, handle & SLOT_MASK);
 	table->allocated--;
 	return true;

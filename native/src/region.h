@@ -18,7 +18,7 @@ struct tms_region {
 	struct packing packing;
 	struct range_table ranges;
 	struct copy copy;
-	atomic_bool lent; /* to a store */
+	atomic_bool lent; /* to a store; for good, since what is in the frames dies with it */
 };
 
 /* Empties of circulation: frames by range_isolate, and the spans that touch them take no object.

@@ -12,7 +12,7 @@
 
 #define CAPACITY_START 1024u
 /* Free runs looked at before the file is made longer, and the run that is long enough to take at once. */
-#define RUNS_LOOKED_AT 16
+#define RUNS_LOOKED_AT 256
 #define RUN_LONG_ENOUGH 32
 
 bool spill_init(struct spill *spill, uint64_t limit_bytes)
@@ -24,7 +24,7 @@ bool spill_init(struct spill *spill, uint64_t limit_bytes)
 	spill->users = calloc(spill->capacity, sizeof(*spill->users));
 	if (spill->users && bitmap_init(&spill->free, spill->capacity))
 		return true;
-	free(spill->users);
+	spill_deinit(spill);
 	return false;
 }
 
@@ -83,7 +83,7 @@ uint32_t spill_take_run(struct spill *spill, uint32_t want, uint32_t *start)
 	uint32_t run = longest_run(spill, want, &at);
 
 	if (run < want && run < RUN_LONG_ENOUGH && (run == 0 || spill->used >= spill->end / 2)) {
-		uint32_t fresh = (uint32_t)min_u64(want, spill->limit - spill->end);
+		uint32_t fresh = (uint32_t)min_u64(want, spill->limit > spill->end ? spill->limit - spill->end : 0);
 
 		if (fresh > run && reserve(spill, spill->end + fresh)) {
 			at = spill->end;
@@ -111,7 +111,7 @@ void spill_put(struct spill *spill, uint32_t block)
 uint64_t spill_checksum(const uint8_t *bytes, uint32_t size)
 {
 	/* Four lanes of multiply and xor-shift.  Each step is a bijection of the lane for a given word and
-	 * of the word for a given lane, so that a change of one word can never cancel out. */
+	 * of the word for a given lane, so that the change of one word never cancels out in its lane. */
 	uint64_t lane[4] = { UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xc2b2ae3d27d4eb4f), UINT64_C(0x165667b19e3779f9),
 			     UINT64_C(0x27d4eb2f165667c5) };
 	uint64_t word[4];

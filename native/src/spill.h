@@ -31,6 +31,8 @@ struct spill {
 /* Opens the path, locks it, checks or writes the header.  TMS_OK and *fd, or a code, with the step and
  * errno in info. */
 int spill_open(const struct tms_store_config *config, struct tms_spill_info *info, int *fd);
+/* Closes the file again, and removes it if spill_open made it. */
+void spill_undo_open(const struct tms_store_config *config, const struct tms_spill_info *info, int fd);
 
 /* False: no memory. */
 bool spill_init(struct spill *spill, uint64_t limit_bytes);
@@ -48,7 +50,7 @@ static inline void spill_get(struct spill *spill, uint32_t block)
 /* One user less; with the last the block is free. */
 void spill_put(struct spill *spill, uint32_t block);
 
-/* 64 bits; any change of one word changes it for certain, anything else but once in 2^64. */
+/* The index keeps 48 bits of it: a change goes unnoticed once in 2^48. */
 uint64_t spill_checksum(const uint8_t *bytes, uint32_t size);
 
 uint64_t spill_bytes(const struct spill *spill);

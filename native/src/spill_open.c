@@ -18,6 +18,7 @@
 
 static const char magic[16] = "tmemstore spill";
 #define HEADER_VERSION 1u
+static const char step_lock[] = "lock";
 
 struct header {
 	char magic[sizeof(magic)];
@@ -49,7 +50,7 @@ static int open_path(const char *path, struct tms_spill_info *info, int *fd)
 	if (*fd < 0)
 		return fail(info, "open", errno == EBUSY ? TMS_E_LOCKED : TMS_E_SYSTEM);
 	if (flock(*fd, LOCK_EX | LOCK_NB))
-		return fail(info, "lock", errno == EWOULDBLOCK ? TMS_E_LOCKED : TMS_E_SYSTEM);
+		return fail(info, step_lock, errno == EWOULDBLOCK ? TMS_E_LOCKED : TMS_E_SYSTEM);
 	if (fstat(*fd, &found))
 		return fail(info, "stat", TMS_E_SYSTEM);
 	info->is_device = S_ISBLK(found.st_mode);
@@ -131,6 +132,8 @@ static int begin_file(const struct tms_store_config *config, struct tms_spill_in
 
 	if (!info->is_device && ftruncate(fd, 0))
 		return fail(info, "truncate", TMS_E_SYSTEM);
+	if (!info->is_device)
+		(void)fchmod(fd, 0600); /* an empty file that was there may be another's: then its owner decides */
 	if (fcntl(fd, F_SETFL, flags))
 		return fail(info, "set flags", TMS_E_SYSTEM);
 	written = config->spill_buffered ? write_header(fd) == BLOCK_BYTES : write_header_direct(fd, flags, info);
@@ -139,6 +142,15 @@ static int begin_file(const struct tms_store_config *config, struct tms_spill_in
 	if (!info->is_device && config->spill_preallocate_bytes)
 		info->preallocated = !fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)config->spill_preallocate_bytes);
 	return TMS_OK;
+}
+
+void spill_undo_open(const struct tms_store_config *config, const struct tms_spill_info *info, int fd)
+{
+	/* Whoever has locked it meanwhile uses it. */
+	if (info->created && !(info->failed_step && !strcmp(info->failed_step, step_lock)))
+		(void)unlink(config->spill_path);
+	if (fd >= 0)
+		close(fd);
 }
 
 int spill_open(const struct tms_store_config *config, struct tms_spill_info *info, int *fd)
@@ -152,13 +164,9 @@ int spill_open(const struct tms_store_config *config, struct tms_spill_info *inf
 		code = check_header(config, info, opened);
 	if (!code)
 		code = begin_file(config, info, opened);
-	if (!code) {
+	if (code)
+		spill_undo_open(config, info, opened);
+	else
 		*fd = opened;
-		return TMS_OK;
-	}
-	if (info->created)
-		(void)unlink(config->spill_path);
-	if (opened >= 0)
-		close(opened);
 	return code;
 }

@@ -12,6 +12,9 @@
 
 #include "store.h"
 
+/* How long a store that was never closed may take to empty its file. */
+#define DESTROY_WAIT_NS (100 * NSEC_PER_MSEC)
+
 /* ---- lock -------------------------------------------------------------------------------------------- */
 
 int store_enter(tms_store *store)
@@ -64,6 +67,8 @@ void store_give_batch(tms_store *store, struct page_out *batch)
 {
 	batch->next_idle = store->idle;
 	store->idle = batch;
+	if (store->io)
+		io_notify(store->io);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */
@@ -80,6 +85,18 @@ static bool *make_present(void)
 	return present;
 }
 
+static int make_batches(tms_store *store)
+{
+	for (int i = 0; i < PAGE_OUT_BATCHES; i++) {
+		struct page_out *batch = page_out_create();
+
+		if (!batch)
+			return TMS_E_NO_MEMORY;
+		store_give_batch(store, batch);
+	}
+	return TMS_OK;
+}
+
 static int start_spill(tms_store *store, const struct tms_store_config *config, struct tms_spill_info *info)
 {
 	struct io_config io = { .threads = config->io_threads, .faults = store->faults };
@@ -92,24 +109,14 @@ static int start_spill(tms_store *store, const struct tms_store_config *config, 
 	io.direct = info->direct;
 	if (info->size_bytes && (!limit || limit > info->size_bytes))
 		limit = info->size_bytes;
-	if (!spill_init(&store->held.spill, limit)) {
-		close(io.fd);
-		return TMS_E_NO_MEMORY;
+	code = spill_init(&store->held.spill, limit) ? make_batches(store) : TMS_E_NO_MEMORY;
+	if (!code) {
+		code = io_start(&io, &store->io, &info->error);
+		info->failed_step = code ? "start I/O threads" : NULL;
 	}
-	code = io_start(&io, &store->io);
-	if (code) {
-		close(io.fd);
-		info->failed_step = "start I/O threads";
-		return code;
-	}
-	for (int i = 0; i < PAGE_OUT_BATCHES; i++) {
-		struct page_out *batch = page_out_create();
-
-		if (!batch)
-			return TMS_E_NO_MEMORY;
-		store_give_batch(store, batch);
-	}
-	return TMS_OK;
+	if (code)
+		spill_undo_open(config, info, io.fd);
+	return code;
 }
 
 static int start(tms_store *store, tms_region *region, const struct tms_store_config *config, struct tms_spill_info *info)
@@ -136,6 +143,8 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 	int code;
 
 	*spill_info = (struct tms_spill_info){ 0 };
+	if (config->spill_limit_bytes && config->spill_limit_bytes < UINT64_C(2) * BLOCK_BYTES)
+		return TMS_E_INVALID;
 	if (config->order < 0 || config->order >= TMS_ORDERS || config->io_threads < 1 || config->io_threads > 16)
 		return TMS_E_INVALID;
 	store = calloc(1, sizeof(*store));
@@ -150,6 +159,7 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 	code = start(store, region, config, spill_info);
 	if (code) {
 		tms_store_destroy(store);
+		atomic_store(&region->lent, false); /* nothing has come to lie in it */
 		return code;
 	}
 	*ret = store;
@@ -162,14 +172,13 @@ static void release_truncation(struct io_request *request)
 }
 
 /* What the file held is worth nothing once the index is gone, and it may be somebody's memory. */
-static void begin_truncation(tms_store *store)
+static struct io_request *make_truncation(void)
 {
 	struct io_request *request = calloc(1, sizeof(*request));
 
-	if (!request)
-		return;
-	*request = (struct io_request){ .op = IO_TRUNCATE, .offset = BLOCK_BYTES, .release = release_truncation };
-	io_submit(store->io, request);
+	if (request)
+		*request = (struct io_request){ .op = IO_TRUNCATE, .offset = BLOCK_BYTES, .release = release_truncation };
+	return request;
 }
 
 int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_threads)
@@ -186,14 +195,13 @@ int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_thr
 		store->close_began_ns = clock_now_ns(&store->clock);
 	pthread_mutex_unlock(&store->lock);
 	if (store->io) {
-		if (first) {
-			io_cancel_queued(store->io);
-			if (store->spill_is_file)
-				begin_truncation(store);
-		}
+		if (first)
+			io_close(store->io, store->spill_is_file ? make_truncation() : NULL);
 		if (!io_wait_idle(store->io, slice_ns, &busy) &&
 		    clock_now_ns(&store->clock) - store->close_began_ns < store->io_timeout_ns)
 			return TMS_WAITING;
+		if (!busy)
+			io_unlock_file(store->io);
 	}
 	*abandoned_threads = busy;
 	return TMS_OK;
@@ -202,11 +210,20 @@ int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_thr
 void tms_store_destroy(tms_store *store)
 {
 	struct page_out *batch;
+	uint32_t busy;
 
 	if (!store)
 		return;
-	if (store->io)
+	if (store->present && !*store->present) {
+		/* A forked child: locks may be held by threads that it does not have. */
+		if (store->io)
+			io_forget(store->io);
+		return;
+	}
+	if (store->io) {
+		(void)tms_store_close(store, DESTROY_WAIT_NS, &busy);
 		(void)io_stop(store->io);
+	}
 	while ((batch = store_take_batch(store)))
 		page_out_destroy(batch);
 	codec_deinit(&store->codec);
@@ -218,7 +235,6 @@ void tms_store_destroy(tms_store *store)
 	if (store->present)
 		munmap((void *)(uintptr_t)store->present, PAGE_SIZE);
 	pthread_mutex_destroy(&store->lock);
-	atomic_store(&store->held.region->lent, false);
 	free(store);
 }
 

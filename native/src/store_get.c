@@ -63,7 +63,6 @@ static int begin_load(tms_store *store, const struct entry *entry, struct load *
 					.buffer = load->buffer,
 					.watched = true,
 					.release = release_load };
-	load->until_ns = clock_now_ns(&store->clock) + store->io_timeout_ns;
 	load->check = (uint64_t)entry->check_high << 32 | entry->check_low;
 	load->block = entry->block;
 	load->size = entry->size;
@@ -128,6 +127,7 @@ static int wait_load(tms_store *store, struct load *load, uint8_t *page, struct 
 
 	if (io_wait_request(store->io, &load->io, min_u64(left_ns, wait->slice_ns))) {
 		wait->request = NULL;
+		wait->until_ns = 0;
 		return end_load(store, load, page);
 	}
 	if (is_closed(store))
@@ -136,6 +136,7 @@ static int wait_load(tms_store *store, struct load *load, uint8_t *page, struct 
 		code = TMS_E_TIMEOUT;
 	else
 		return TMS_WAITING;
+	wait->until_ns = load->until_ns;
 	tms_wait_cancel(store, wait);
 	pthread_mutex_lock(&store->lock);
 	store->held.stats.load_errors++;
@@ -218,6 +219,7 @@ int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 	code = begin_get(store, pool, &key, page, wait ? &load : NULL);
 	if (!load)
 		return code;
+	load->until_ns = wait->until_ns ? wait->until_ns : clock_now_ns(&store->clock) + store->io_timeout_ns;
 	wait->request = load;
 	io_submit(store->io, &load->io);
 	return wait_load(store, load, page, wait);

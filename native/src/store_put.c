@@ -137,10 +137,14 @@ int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 	struct key key = { .object = object, .index = index };
 	struct tms_stats *stats = &store->held.stats;
 	uint8_t scratch[PACKED_MAX_BYTES];
-	struct kept kept = prepare(store, persistent, page, scratch);
 	enum tms_reject reject;
-	int code = store_enter(store);
+	struct kept kept;
+	int code;
 
+	if (!*store->present)
+		return TMS_E_CLOSED;
+	kept = prepare(store, persistent, page, scratch);
+	code = store_enter(store);
 	if (code)
 		return code;
 	key.pool = pool_slot(&store->held.pools, pool);

@@ -11,6 +11,8 @@
 /* Objects gathered in one go, before others get the lock. */
 #define STEP 32
 
+#define FIRST_SAMPLE_BYTES (64u << 10)
+
 /* The next frontswap object of the window from where the writer stands; 0: none is left.  A span is met
  * at its first frame in the window. */
 static uint32_t current_object(struct writeback *w)
@@ -96,16 +98,24 @@ static struct page_out *seal_batch(struct writeback *w)
 
 enum turn { TURN_AGAIN, TURN_WAIT, TURN_DONE };
 
-/* Called with the lock held, nothing being gathered or submitted by this turn. */
+static void begin_scan(struct writeback *w)
+{
+	w->foreign = false;
+	w->pfn = w->start_pfn;
+	w->slot = 0;
+	w->scan_seen = io_ended(w->store->io);
+}
+
+/* Called with the lock held, nothing being gathered or submitted by this turn.  A foreign write may have
+ * ended at any time since its object was met, hence the wait from the beginning of the scan on. */
 static enum turn look_around(struct writeback *w)
 {
 	if (w->pfn < w->end_pfn || w->group->pending)
 		return TURN_WAIT;
 	if (!w->foreign)
 		return TURN_DONE;
-	w->foreign = false;
-	w->pfn = w->start_pfn;
-	w->slot = 0;
+	w->wait_seen = w->scan_seen;
+	begin_scan(w);
 	return TURN_WAIT;
 }
 
@@ -142,17 +152,17 @@ enum tms_reason writeback_run(struct writeback *w)
 	if (!w->group)
 		return TMS_REASON_MEMORY;
 	w->group->users = 1;
-	w->pfn = w->start_pfn;
+	begin_scan(w);
 	while (turn != TURN_DONE && reason == TMS_REASON_NONE) {
-		uint64_t seen = io_ended(w->store->io);
 		uint64_t now_ns;
 
+		w->wait_seen = io_ended(w->store->io);
 		turn = take_turn(w, &reason);
 		now_ns = clock_now_ns(clock);
 		if (now_ns > w->deadline_ns && reason == TMS_REASON_NONE)
 			return TMS_REASON_TIME;
 		if (turn == TURN_WAIT && reason == TMS_REASON_NONE) {
-			(void)io_wait_ended(w->store->io, seen, w->deadline_ns - now_ns + 1);
+			(void)io_wait_ended(w->store->io, w->wait_seen, w->deadline_ns - now_ns + 1);
 			w->waited_ns += clock_now_ns(clock) - now_ns;
 		}
 	}
@@ -193,60 +203,98 @@ static struct page_out *begin_sample(tms_store *store, struct page_out_group *gr
 	return batch;
 }
 
-/* One turn: a batch more while bytes are left.  False: no more are to come, and none is under way. */
-static bool measure_turn(tms_store *store, struct page_out_group *group, uint64_t *left, struct tms_write_sample *sample)
+struct measurement {
+	tms_store *store;
+	struct page_out_group *group;
+	uint64_t began_ns;
+	uint64_t left;
+	uint64_t submitted; /* bytes */
+	uint64_t batches;
+	struct tms_write_sample sample;
+};
+
+/* A small batch first, which even a slow device answers; then as much as the device takes at once. */
+static struct page_out *next_sample(struct measurement *m)
+{
+	struct page_out *batch;
+
+	if (!m->left || m->group->error || (m->batches && !m->sample.batches))
+		return NULL;
+	batch = begin_sample(m->store, m->group, m->batches ? m->left : min_u64(m->left, FIRST_SAMPLE_BYTES));
+	if (!batch)
+		return NULL;
+	m->left -= min_u64(m->left, batch->io.bytes);
+	m->submitted += batch->io.bytes;
+	m->batches++;
+	return batch;
+}
+
+/* Submits what can be, and takes stock.  False: no more is to come. */
+static bool measure_turn(struct measurement *m)
 {
 	struct page_out *batch = NULL;
+	uint64_t complete;
 	bool more;
 
-	if (store_enter(store))
-		return false;
-	if (*left && !group->error)
-		batch = begin_sample(store, group, *left);
-	if (batch) {
-		*left -= min_u64(*left, batch->io.bytes);
-		sample->bytes += batch->io.bytes;
-		sample->batches++;
-	}
-	more = group->pending && !group->error;
-	store_leave(store);
-	if (batch)
-		io_submit(store->io, &batch->io);
+	do {
+		if (store_enter(m->store))
+			return false;
+		complete = m->batches - m->group->pending;
+		if (complete > m->sample.batches) {
+			m->sample.batches = complete;
+			m->sample.bytes = m->submitted * complete / m->batches;
+			m->sample.elapsed_ns = clock_now_ns(&m->store->clock) - m->began_ns;
+		}
+		batch = next_sample(m);
+		more = m->group->pending && !m->group->error;
+		store_leave(m->store);
+		if (batch)
+			io_submit(m->store->io, &batch->io);
+	} while (batch);
 	return more;
+}
+
+static void measure(struct measurement *m, uint64_t budget_ns)
+{
+	struct io *io = m->store->io;
+	uint64_t spent_ns = 0;
+
+	m->began_ns = clock_now_ns(&m->store->clock);
+	while (spent_ns < budget_ns) {
+		uint64_t seen = io_ended(io);
+
+		if (!measure_turn(m))
+			return;
+		(void)io_wait_ended(io, seen, budget_ns - spent_ns);
+		spent_ns = clock_now_ns(&m->store->clock) - m->began_ns;
+	}
+	/* What is at the device still completes on its own; a first answer that is not there yet is a bound. */
+	m->left = 0;
+	(void)measure_turn(m);
+	if (!m->sample.batches)
+		m->sample = (struct tms_write_sample){ .bytes = m->submitted, .elapsed_ns = spent_ns };
 }
 
 int tms_measure_write(tms_store *store, uint64_t bytes, uint64_t budget_ns, struct tms_write_sample *ret)
 {
-	struct tms_write_sample sample = { 0 };
-	struct page_out_group *group;
-	uint64_t began_ns = clock_now_ns(&store->clock);
-	uint64_t left = bytes;
-	uint64_t seen;
+	struct measurement m = { .store = store, .left = bytes };
 	int code = store_enter(store);
 
 	if (code)
 		return code;
 	store_leave(store);
-	*ret = sample;
-	if (!store->io)
-		return TMS_OK;
-	group = calloc(1, sizeof(*group));
-	if (!group)
-		return TMS_E_NO_MEMORY;
-	group->users = 1;
-	for (seen = io_ended(store->io); measure_turn(store, group, &left, &sample); seen = io_ended(store->io)) {
-		uint64_t spent_ns = clock_now_ns(&store->clock) - began_ns;
-
-		if (spent_ns >= budget_ns)
-			left = 0;
-		if (!io_wait_ended(store->io, seen, spent_ns < budget_ns ? budget_ns - spent_ns : store->io_timeout_ns))
-			break;
+	if (store->io) {
+		m.group = calloc(1, sizeof(*m.group));
+		if (!m.group)
+			return TMS_E_NO_MEMORY;
+		m.group->users = 1;
+		measure(&m, budget_ns);
+		pthread_mutex_lock(&store->lock);
+		if (m.group->error)
+			m.sample = (struct tms_write_sample){ 0 };
+		page_out_group_put(m.group);
+		pthread_mutex_unlock(&store->lock);
 	}
-	sample.elapsed_ns = clock_now_ns(&store->clock) - began_ns;
-	pthread_mutex_lock(&store->lock);
-	if (!group->pending && !group->error && sample.bytes)
-		*ret = sample;
-	page_out_group_put(group);
-	pthread_mutex_unlock(&store->lock);
+	*ret = m.sample;
 	return TMS_OK;
 }

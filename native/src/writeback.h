@@ -19,7 +19,9 @@ struct writeback {
 	/* where the writer stands: a frame, and for a packed one a slot of its span */
 	uint32_t pfn;
 	uint32_t slot;
-	bool foreign; /* since start_pfn it met an object that an earlier, aborted allocation is still writing */
+	bool foreign; /* since start_pfn it met an object that another allocation's write is to give a copy */
+	uint64_t scan_seen; /* io_ended when it was at start_pfn */
+	uint64_t wait_seen; /* a turn that waits does so until io_ended is beyond this */
 	struct page_out_group *group;
 	struct page_out *batch; /* being filled */
 };

@@ -140,10 +140,10 @@ tm.store.arm_fault(FaultSite.STALL, count=2**64 - 1)
 endings = []
 def allocate():
     try:
-        tm.alloc_contig(tm.region.size_bytes)
+        tm.alloc_contig(tm.region.size_bytes, deadline="3000s")
     except tmemstore.AllocationAborted as aborted:
         endings.append(aborted.report.reason)
-waiter = threading.Thread(target=allocate)
+waiter = threading.Thread(target=allocate, daemon=True)
 if sys.argv[2] == "allocating":
     waiter.start()
 else:

@@ -53,14 +53,17 @@ def test_small_regions_are_written_through_the_cache():
     assert tmemstore.Region("32MiB").copy_variant != ""
 
 
-def test_a_region_serves_one_store():
+def test_a_region_serves_one_store(tmp_path):
     area = tmemstore.Region("1MiB")
+    with pytest.raises(tmemstore.SpillError):
+        tmemstore.TmemStore(area, spill=tmp_path)
     first = tmemstore.TmemStore(area)
-    with pytest.raises(ValueError, match="another store"):
-        tmemstore.TmemStore(area)
-    first.close()
-    del first
-    tmemstore.TmemStore(area).close()
+    pool = first.new_pool()
+    assert first.put(pool, 1, 1, bytes(range(256)) * 16)
+    for close in (lambda: None, first.close):
+        close()
+        with pytest.raises(ValueError, match="lent to a store"):
+            tmemstore.TmemStore(area)
 
 
 def test_a_closed_region_takes_no_store():

@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tmemstore.controller.cost import CostModel, measure_cost
-from tmemstore.errors import PoolError
+from tmemstore.errors import AllocationAborted, PoolError
 from tmemstore.region import ContigRange, Region
-from tmemstore.stats import Effort, FrameCounts, SpillInfo, Stats, Window
+from tmemstore.stats import Effort, FrameCounts, ReclaimReport, SpillInfo, Stats, Window
+from tmemstore.stores import buffers
 from tmemstore.stores.cleancache import Cleancache
 from tmemstore.stores.contig import Request, allocate, propose
-from tmemstore.stores.frontswap import Frontswap
+from tmemstore.stores.frontswap import SWAP_TYPE_MAX, Frontswap
 from tmemstore.stores.tmem import TmemStore
 from tmemstore.units import PAGE_SIZE, parse_pages, parse_time_ns
 
@@ -36,7 +37,7 @@ class Controller:
         self.region = region
         self.store = store
         self._cost = cost
-        self._cost_lock = threading.Lock()
+        self._lock = threading.Lock()  # of the two above and below
         self._frontswaps: dict[int, Frontswap] = {}
 
     # ---- pools -----------------------------------------------------------------------------------------
@@ -47,11 +48,11 @@ class Controller:
 
     def frontswap(self, swap_type: int) -> Frontswap:
         """The pool of one swap area, 0 to 31; the same one for the same number."""
-        known = self._frontswaps.get(swap_type) if type(swap_type) is int else None
-        if known is None or self.closed:
-            known = Frontswap(self.store, swap_type)
-            self._frontswaps[known.swap_type] = known
-        return known
+        number = buffers.integer("swap type", swap_type, SWAP_TYPE_MAX)
+        with self._lock:
+            if number not in self._frontswaps or self.closed:
+                self._frontswaps[number] = Frontswap(self.store, number)
+            return self._frontswaps[number]
 
     # ---- contiguous ranges -----------------------------------------------------------------------------
 
@@ -69,7 +70,7 @@ class Controller:
 
         `size`: bytes or "64MiB", a page multiple. `deadline`: ns or "50ms", from the call on; without one nothing is
         refused for time and the end comes after 60 s at the latest. `effort`: how far it may go. `align`: bytes, a
-        power of two. `start_pfn`: that window and no other; else the cheapest. `zero`: hand it over zeroed.
+        power of two, counted from the start of the region (which is 2 MiB aligned). `start_pfn`: that window and no other; else the cheapest. `zero`: hand it over zeroed.
         Wrong arguments: `ValueError`, `TypeError`.
         """
         deadline_ns = self._deadline_ns(deadline)
@@ -84,10 +85,17 @@ class Controller:
             bound_permille=_BOUND_PERMILLE,
             zero=zero,
         )
-        contig = allocate(self.store, request)
-        with self._cost_lock:
-            self._cost = self._cost.refined(contig.report)
+        try:
+            contig = allocate(self.store, request)
+        except AllocationAborted as aborted:
+            self._learn(aborted.report)
+            raise
+        self._learn(contig.report)
         return contig
+
+    def _learn(self, report: ReclaimReport) -> None:
+        with self._lock:
+            self._cost = self._cost.refined(report)
 
     def propose(
         self,

@@ -14,7 +14,7 @@ from typing import Final
 
 from tmemstore._binding import check, ffi, lib
 from tmemstore.region import Region
-from tmemstore.stats import Effort, ReclaimReport, Window
+from tmemstore.stats import Effort, Ending, ReclaimReport, Window
 from tmemstore.stores.contig import Request, allocate
 from tmemstore.stores.tmem import TmemStore
 from tmemstore.units import PAGE_SIZE
@@ -69,16 +69,25 @@ class CostModel:
         )
 
     def refined(self, report: ReclaimReport) -> CostModel:
-        """The model after a reclaim that was MET: its coefficients moved towards what was seen."""
+        """The model after a reclaim: its coefficients moved towards what was seen.
+
+        One that ran out of time while writing says only that a byte takes at least so long.
+        """
         changes: dict[str, int] = {}
+        wrote = report.paged_out and report.window.bytes_uncopied >= _WRITTEN_MIN_BYTES
+        beyond_objects_ns = max(0, report.write_ns - report.paged_out * self.object_ns)
+        byte_ps = beyond_objects_ns * 1000 / max(1, report.window.bytes_uncopied)
+        if report.ending is not Ending.MET:
+            if report.reason == "time" and wrote and byte_ps > self.byte_ps:
+                return replace(self, byte_ps=_moved(self.byte_ps, byte_ps))
+            return self
         drops = report.clean_dropped + report.copied_dropped + report.paged_out
         if drops >= _DROPS_MIN:
             # The pass over the window looks at every frame; that share stands in frame_ns already.
             beyond_frames_ns = max(0, report.drop_ns - report.window.frames * self.frame_ns // 2)
             changes["drop_ns"] = _moved(self.drop_ns, beyond_frames_ns / drops)
-        if report.paged_out and report.window.bytes_uncopied >= _WRITTEN_MIN_BYTES:
-            beyond_objects_ns = max(0, report.write_ns - report.paged_out * self.object_ns)
-            changes["byte_ps"] = _moved(self.byte_ps, beyond_objects_ns * 1000 / report.window.bytes_uncopied)
+        if wrote:
+            changes["byte_ps"] = _moved(self.byte_ps, byte_ps)
         return replace(self, source="measured", **changes) if changes else self
 
 
@@ -95,7 +104,9 @@ def measure_cost(store: TmemStore) -> CostModel:
     check(lib.tms_measure_write(store.handle, _SAMPLE_WRITE_BYTES, _SAMPLE_WRITE_BUDGET_NS, sample))
     if not sample.bytes:
         return replace(model, source="assumed")
-    return replace(model, byte_ps=max(1, sample.elapsed_ns * 1000 // sample.bytes))
+    # Without a complete batch this is the least that a byte can take.
+    source = "measured" if sample.batches else "assumed"
+    return replace(model, byte_ps=max(1, sample.elapsed_ns * 1000 // sample.bytes), source=source)
 
 
 def _measure_memory() -> CostModel:

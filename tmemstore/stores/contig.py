@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -108,7 +110,11 @@ def propose(store: TmemStore, request: Request) -> Window:
 def allocate(store: TmemStore, request: Request) -> ContigRange:
     """One whole allocation in one call of the core. `AllocationRefused` or `AllocationAborted` if it is not met."""
     handle = store.handle
-    raw = ffi.new("struct tms_report *")
+    made = ffi.new("struct tms_report *")
+    # Ctrl-C may strike between the core's return and the range's constructor: until the range has an owner in Python,
+    # it is given back with the report.
+    lender = weakref.ref(store)
+    raw = ffi.gc(made, lambda report: _give_back(lender, report.range))
     check(lib.tms_alloc_contig(handle, request.to_c(), raw), str(request))
     slack_ns = max(_STARVED_FLOOR_NS, request.deadline_ns - raw.window.predicted_ns)
     report = ReclaimReport.from_c(raw, text(lib.tms_reason_name(raw.reason)), slack_ns)
@@ -117,15 +123,18 @@ def allocate(store: TmemStore, request: Request) -> ContigRange:
     if report.ending is Ending.ABORTED:
         after = format_time_ns(report.elapsed_ns)
         raise AllocationAborted(
-            f"{request} was aborted after {after}: {_WHY[report.reason]}; every page is still held, try again", report
+            f"{request} was aborted after {after}: {_WHY[report.reason]}; no persistent page is lost, try again", report
         )
-    handed_out = raw.range
+    contig = ContigRange(store.region, report, functools.partial(_give_back, lender, raw.range))
+    raw.range = 0
+    return contig
 
-    def free() -> None:
-        # A closed store has no ranges any more; the mapping lives on as long as somebody looks at it.
-        lib.tms_release(handle, handed_out)
 
-    return ContigRange(store.region, report, free)
+def _give_back(lender: weakref.ref[TmemStore], handed_out: int) -> None:
+    # A range must not keep its store: the file is to be unlocked when the store goes, whoever looks at the memory.
+    store = lender()
+    if handed_out and store is not None and not store.closed:
+        lib.tms_release(store.handle, handed_out)
 
 
 def _refused(request: Request, report: ReclaimReport) -> AllocationRefused:

@@ -18,6 +18,8 @@ _IO_THREADS: Final = 4
 _PREALLOCATE_MAX_BYTES: Final = 1 << 30
 """A spill file is preallocated up to the region's size, but no larger than this: more would surprise a full disk."""
 
+_SPILL_MIN_BYTES: Final = 2 * PAGE_SIZE
+
 EVICTION_ORDERS: Final = tuple(text(lib.tms_order_name(order)) for order in range(lib.TMS_ORDERS))
 
 
@@ -98,6 +100,8 @@ def open_store(
     config.spill_preallocate_bytes = min(region.size_bytes, _PREALLOCATE_MAX_BYTES)
     if spill_limit is not None:
         config.spill_limit_bytes = parse_pages(spill_limit, "spill_limit") * PAGE_SIZE
+        if config.spill_limit_bytes < _SPILL_MIN_BYTES:
+            raise ValueError(f"spill_limit must be at least {_SPILL_MIN_BYTES} bytes: a header and a page")
         config.spill_preallocate_bytes = min(config.spill_preallocate_bytes, config.spill_limit_bytes)
     path_bytes = ffi.NULL if path is None else ffi.new("char[]", os.fsencode(path))
     config.spill_path = path_bytes
@@ -108,7 +112,7 @@ def open_store(
     if path is not None:
         _raise_spill_error(path, code, info)
     if code == lib.TMS_E_INVALID:
-        raise ValueError("the region is lent to another store; make a region for each")
+        raise ValueError("the region was lent to a store before; make a region for each")
     check(code, "store")
 
     def destroy(store: Any, _keep: Any = region_handle) -> None:

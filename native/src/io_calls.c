@@ -1,0 +1,176 @@
+/*
+ * io_calls.c: what callers of the I/O layer do: submit, reap, wait with a limit, cancel.
+ *
+ * Laws: 1. every wait has a time limit.  2. no system call on the file happens here, but for unlocking and
+ * closing it.
+ * Locks: io.lock.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "io_inner.h"
+
+void io_submit(struct io *io, struct io_request *request)
+{
+	request->done = false;
+	request->error = 0;
+	pthread_mutex_lock(&io->lock);
+	io->counters.writes_pending += request->op == IO_WRITE;
+	if (io->closing) {
+		io_complete(io, request, ECANCELED);
+	} else {
+		queue_push(request->op == IO_WRITE ? &io->writes : &io->urgent, request);
+		pthread_cond_signal(&io->work);
+	}
+	pthread_mutex_unlock(&io->lock);
+}
+
+struct io_request *io_reap(struct io *io)
+{
+	struct io_request *request;
+
+	pthread_mutex_lock(&io->lock);
+	request = queue_pop(&io->completed);
+	if (request)
+		atomic_fetch_sub(&io->completed_count, 1);
+	pthread_mutex_unlock(&io->lock);
+	return request;
+}
+
+bool io_has_completed(const struct io *io)
+{
+	return atomic_load_explicit(&io->completed_count, memory_order_relaxed) != 0;
+}
+
+static struct timespec after(uint64_t timeout_ns)
+{
+	struct timespec until;
+	uint64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	ns = (uint64_t)until.tv_nsec + timeout_ns % NSEC_PER_SEC;
+	until.tv_sec += (time_t)(timeout_ns / NSEC_PER_SEC + ns / NSEC_PER_SEC);
+	until.tv_nsec = (long)(ns % NSEC_PER_SEC);
+	return until;
+}
+
+uint64_t io_ended(const struct io *io)
+{
+	return atomic_load(&io->ended);
+}
+
+static bool has_ended_more(const struct io *io, const void *seen)
+{
+	return io_ended(io) > *(const uint64_t *)seen;
+}
+
+static bool is_done(const struct io *io, const void *request)
+{
+	(void)io;
+	return ((const struct io_request *)request)->done;
+}
+
+static bool is_idle(const struct io *io, const void *unused)
+{
+	(void)unused;
+	return !io->busy && !io->urgent.first && !io->writes.first;
+}
+
+static bool wait_until(struct io *io, bool (*reached)(const struct io *io, const void *what), const void *what,
+		       uint64_t timeout_ns)
+{
+	struct timespec until = after(timeout_ns);
+	bool yes;
+
+	pthread_mutex_lock(&io->lock);
+	while (!(yes = reached(io, what)))
+		if (pthread_cond_timedwait(&io->changed, &io->lock, &until) == ETIMEDOUT) {
+			yes = reached(io, what);
+			break;
+		}
+	pthread_mutex_unlock(&io->lock);
+	return yes;
+}
+
+bool io_wait_ended(struct io *io, uint64_t seen, uint64_t timeout_ns)
+{
+	return wait_until(io, has_ended_more, &seen, timeout_ns);
+}
+
+bool io_wait_request(struct io *io, struct io_request *request, uint64_t timeout_ns)
+{
+	return wait_until(io, is_done, request, timeout_ns);
+}
+
+bool io_wait_idle(struct io *io, uint64_t timeout_ns, uint32_t *busy)
+{
+	bool idle = wait_until(io, is_idle, NULL, timeout_ns);
+
+	pthread_mutex_lock(&io->lock);
+	*busy = io->busy;
+	pthread_mutex_unlock(&io->lock);
+	return idle;
+}
+
+bool io_unwatch(struct io *io, struct io_request *request)
+{
+	bool done;
+
+	pthread_mutex_lock(&io->lock);
+	if (!request->done && queue_unlink(&io->urgent, request))
+		io_complete(io, request, ECANCELED);
+	done = request->done;
+	request->watched = false;
+	pthread_mutex_unlock(&io->lock);
+	return done;
+}
+
+void io_notify(struct io *io)
+{
+	pthread_mutex_lock(&io->lock);
+	atomic_fetch_add(&io->ended, 1);
+	pthread_cond_broadcast(&io->changed);
+	pthread_mutex_unlock(&io->lock);
+}
+
+void io_cancel_queued(struct io *io)
+{
+	struct io_request *request;
+
+	while ((request = queue_pop(&io->urgent)) || (request = queue_pop(&io->writes)))
+		io_complete(io, request, ECANCELED);
+}
+
+void io_close(struct io *io, struct io_request *last)
+{
+	pthread_mutex_lock(&io->lock);
+	io->closing = true;
+	io_cancel_queued(io);
+	if (last) {
+		queue_push(&io->urgent, last);
+		pthread_cond_signal(&io->work);
+	}
+	atomic_fetch_add(&io->ended, 1); /* who waits for anything is to look again */
+	pthread_cond_broadcast(&io->changed);
+	pthread_mutex_unlock(&io->lock);
+}
+
+void io_unlock_file(struct io *io)
+{
+	(void)flock(io->config.fd, LOCK_UN);
+}
+
+void io_forget(struct io *io)
+{
+	close(io->config.fd);
+}
+
+void io_read_counters(struct io *io, struct io_counters *ret)
+{
+	pthread_mutex_lock(&io->lock);
+	*ret = io->counters;
+	pthread_mutex_unlock(&io->lock);
+}
