@@ -221,9 +221,13 @@ def child(script: str, *arguments: object) -> subprocess.Popen[str]:
 def run_child(script: str, *arguments: object) -> str:
     """Run a script to its end; what it printed.  Any exit but 0 (a signal is negative) fails the test."""
     process = child(script, *arguments)
+    hangs = False
     try:
         out, errors = process.communicate(timeout=2 * PATIENCE)
-    finally:
+    except subprocess.TimeoutExpired:
         process.kill()
+        out, errors = process.communicate()
+        hangs = True
+    assert not hangs, f"hang\n{out}\n{errors}"
     assert process.returncode == 0, f"exit {process.returncode}\n{out}\n{errors}"
     return out

@@ -70,8 +70,8 @@ class Controller:
 
         `size`: bytes or "64MiB", a page multiple. `deadline`: ns or "50ms", from the call on; without one nothing is
         refused for time and the end comes after 60 s at the latest. `effort`: how far it may go. `align`: bytes, a
-        power of two, counted from the start of the region (which is 2 MiB aligned). `start_pfn`: that window and no other; else the cheapest. `zero`: hand it over zeroed.
-        Wrong arguments: `ValueError`, `TypeError`.
+        power of two, counted from the start of the region (which is 2 MiB aligned). `start_pfn`: that window and no
+        other; else the cheapest. `zero`: hand it over zeroed. Wrong arguments: `ValueError`, `TypeError`.
         """
         deadline_ns = self._deadline_ns(deadline)
         request = Request(

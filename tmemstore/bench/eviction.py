@@ -1,0 +1,249 @@
+"""The benchmark: how long it takes to get the area back, against the cleancache:frontswap ratio.
+
+For every ratio the region is filled with real pages, the kinds interleaved, and given a history.  Then contiguous
+ranges are asked for: the dearest window (what can be promised) and the cheapest (what a caller gets), again and
+again, the hole being refilled each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import tmemstore
+from tmemstore.bench import machine, supply
+from tmemstore.bench.arena import PAGE
+from tmemstore.bench.fill import ALL, InterleavedFill
+from tmemstore.bench.pages import LIVE
+from tmemstore.bench.quantiles import FEW_SAMPLES, median, spread
+from tmemstore.bench.windows import dearest_start
+
+SCHEMA = "tmemstore.bench.eviction/1"
+DEFAULT_RATIOS = tuple(range(0, 101, 10))
+DEFAULT_REPEATS = 3
+INTERLEAVE_POINTS = 2.0
+"""By how much a chunk's share of frontswap frames may differ from the ratio, in points."""
+
+_SMALLEST_REGION = 1 << 20
+_COLLECTING_SHARE = 0.15
+_CHURN_DIVISOR = 32
+_CHECKED_PAGES = 64
+_CHECKED_FROM_SPILL = 32
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the fraction of the whole that is behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What to measure, fully resolved.  Sizes in bytes, ratios in percent of frames that hold frontswap data.
+
+    ``spill``: path of the spill file, or None for a temporary one in or near the folder ``near``.
+    ``pages``: "live" or the path of a ``.npy`` file.  Raises ValueError, naming the argument, for what cannot be
+    measured.
+    """
+
+    region_bytes: int = 256 << 20
+    sizes_bytes: tuple[int, ...] = (64 << 20, 256 << 20)
+    ratios: tuple[int, ...] = DEFAULT_RATIOS
+    repeats: int = DEFAULT_REPEATS
+    deadline_ns: int | None = None
+    spill: str | None = None
+    codec: str = "lz4"
+    pages: str = LIVE
+    near: str = "."
+
+    def __post_init__(self) -> None:
+        if not self.sizes_bytes:
+            raise ValueError("--size names no size; give one or several, for example --size 64MiB")
+        for name, size in (("region", self.region_bytes), *(("size", size) for size in self.sizes_bytes)):
+            if size <= 0 or size % PAGE:
+                raise ValueError(f"--{name} is {size} bytes; it must be a positive multiple of {PAGE}")
+        if self.region_bytes < _SMALLEST_REGION:
+            raise ValueError(f"--region {_size(self.region_bytes)} is too small; it must be at least 1 MiB")
+        if max(self.sizes_bytes) > self.region_bytes:
+            raise ValueError(
+                f"--size {_size(max(self.sizes_bytes))} is larger than the region, {_size(self.region_bytes)}; "
+                "take a larger --region or a smaller --size"
+            )
+        if not self.ratios or not all(0 <= ratio <= ALL for ratio in self.ratios):
+            raise ValueError("--ratios takes frontswap percentages from 0 to 100, for example --ratios 0,50,100")
+        if self.repeats < 1:
+            raise ValueError(f"--repeats is {self.repeats}; it must be at least 1")
+        if self.deadline_ns is not None and self.deadline_ns <= 0:
+            raise ValueError("--deadline must be longer than nothing")
+
+
+def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any]:
+    """Measure, and return the result document (schema ``tmemstore.bench.eviction/1``).
+
+    Raises PagesFileError, NotEnoughPages, SpillError or EnvironmentLacks with what to do; FillError or VerifyError
+    mean a defect of tmemstore.
+    """
+    say = progress or (lambda _text, _fraction: None)
+    supply.check_memory(arguments.region_bytes, arguments.ratios, arguments.pages)
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        spill, temporary = stack.enter_context(supply.spill_file(arguments.spill, arguments.near))
+        tm = stack.enter_context(tmemstore.open(arguments.region_bytes, spill=spill, codec=arguments.codec))
+        say("collecting pages", 0.0)
+        source = supply.collect(arguments.region_bytes, arguments.ratios, arguments.codec, arguments.pages)
+        fill = InterleavedFill(tm, source.file_pages, source.anon_pages)
+        for number, percent in enumerate(arguments.ratios):
+            behind = _COLLECTING_SHARE + (1 - _COLLECTING_SHARE) * number / len(arguments.ratios)
+            say(f"cleancache:frontswap {100 - percent}:{percent}", behind)
+            rows += _measure_ratio(tm, fill, arguments, percent)
+        facts = _store_facts(tm, spill)
+    say("done", 1.0)
+    return {
+        "schema": SCHEMA,
+        "machine": machine.describe() | facts,
+        "arguments": {
+            "region_bytes": arguments.region_bytes,
+            "sizes_bytes": list(arguments.sizes_bytes),
+            "ratios": list(arguments.ratios),
+            "repeats": arguments.repeats,
+            "deadline_ns": arguments.deadline_ns,
+            "spill": "temporary" if temporary else arguments.spill,
+            "codec": arguments.codec,
+            "pages": arguments.pages,
+        },
+        "pages": source.describe(),
+        "rows": rows,
+    }
+
+
+def _size(size_bytes: int) -> str:
+    return tmemstore.units.format_size(size_bytes)
+
+
+def _store_facts(tm: tmemstore.Controller, spill: str) -> dict[str, object]:
+    filesystem, device = machine.mount_of(spill)
+    return {
+        "copy_variant": tm.region.copy_variant,
+        "region_notes": list(tm.region.notes),
+        "spill": {
+            "filesystem": filesystem,
+            "device": device,
+            "direct": tm.spill is not None and tm.spill.direct,
+        },
+    }
+
+
+# ---- one ratio ----
+
+
+def _measure_ratio(
+    tm: tmemstore.Controller, fill: InterleavedFill, arguments: Arguments, percent: int
+) -> list[dict[str, Any]]:
+    fill.start(percent)
+    rows = []
+    for size_bytes in arguments.sizes_bytes:
+        samples = _Samples(percent, size_bytes, arguments.repeats)
+        frames = size_bytes // PAGE
+        for _ in range(arguments.repeats):
+            fill.top_up()
+            fill.churn(fill.clean.count // _CHURN_DIVISOR, fill.anon.count // _CHURN_DIVISOR)
+            samples.before(fill)
+            start = dearest_start(tm.chunks(), tm.cost, frames, tm.region.frames)
+            samples.dearest.append(_allocate(tm, arguments, size_bytes, start))
+            samples.after(fill)
+            if size_bytes == arguments.region_bytes:
+                samples.cheapest.append(samples.dearest[-1])
+                continue
+            fill.top_up()
+            samples.cheapest.append(_allocate(tm, arguments, size_bytes, None))
+            samples.after(fill)
+        tm.verify()
+        rows.append(samples.row())
+    return rows
+
+
+def _allocate(
+    tm: tmemstore.Controller, arguments: Arguments, size_bytes: int, start_pfn: int | None
+) -> tmemstore.ReclaimReport:
+    try:
+        contig = tm.alloc_contig(size_bytes, deadline=arguments.deadline_ns, start_pfn=start_pfn)
+    except (tmemstore.AllocationRefused, tmemstore.AllocationAborted) as error:
+        return error.report
+    contig.release()
+    return contig.report
+
+
+class _Samples:
+    """The allocations of one ratio and size, and what they become in the document."""
+
+    def __init__(self, percent: int, size_bytes: int, repeats: int) -> None:
+        self.percent = percent
+        self.size_bytes = size_bytes
+        self.repeats = repeats
+        self.dearest: list[tmemstore.ReclaimReport] = []
+        self.cheapest: list[tmemstore.ReclaimReport] = []
+        self.shares: list[float] = []
+        self.deviations: list[float] = []
+        self.pages_checked = 0
+
+    def before(self, fill: InterleavedFill) -> None:
+        """Note how well the kinds are interleaved; see that a few frontswap pages come back."""
+        self.shares.append(fill.share_percent())
+        self.deviations.append(fill.worst_deviation_points())
+        self.pages_checked += fill.check_back(_CHECKED_PAGES)
+
+    def after(self, fill: InterleavedFill) -> None:
+        """See that a few of the pages that were paged out come back; find out what left."""
+        self.pages_checked += fill.look_around(_CHECKED_FROM_SPILL)
+
+    def row(self) -> dict[str, Any]:
+        elapsed = _elapsed(self.dearest)
+        typical = median(elapsed)
+        frames = self.size_bytes // PAGE
+        return {
+            "frontswap_percent": self.percent,
+            "size_bytes": self.size_bytes,
+            "repeats": self.repeats,
+            "frontswap_percent_measured": round(sum(self.shares) / len(self.shares), 3),
+            "worst_chunk_deviation_points": round(max(self.deviations), 3),
+            "interleaved": max(self.deviations) <= INTERLEAVE_POINTS,
+            **_work(self.dearest),
+            "elapsed_ns": spread(elapsed),
+            "elapsed_samples_ns": elapsed,
+            "ns_per_page": None if typical is None else round(typical / frames),
+            "p99_of_fewer_than_100": len(elapsed) < FEW_SAMPLES,
+            "endings": _endings(self.dearest),
+            "late": sum(map(_late, self.dearest)),
+            "starved": sum(report.starved for report in self.dearest),
+            "cheapest_ns": spread(_elapsed(self.cheapest)),
+            "cheapest_samples_ns": _elapsed(self.cheapest),
+            "cheapest": _work(self.cheapest),
+            "cheapest_endings": _endings(self.cheapest),
+            "cheapest_late": sum(map(_late, self.cheapest)),
+            "pages_checked": self.pages_checked,
+            "verified": True,
+        }
+
+
+def _elapsed(reports: list[tmemstore.ReclaimReport]) -> list[int]:
+    """Times of the allocations that ran; a refused one changed nothing and took none."""
+    return [report.elapsed_ns for report in reports if report.ending != tmemstore.Ending.REFUSED]
+
+
+def _work(reports: list[tmemstore.ReclaimReport]) -> dict[str, int | None]:
+    """What an allocation had to do: the median over the repeats of each count, refused ones left out."""
+    ran = [report for report in reports if report.ending != tmemstore.Ending.REFUSED]
+    return {
+        "pages_dropped": median([report.pages_dropped for report in ran]),
+        "pages_paged_out": median([report.paged_out for report in ran]),
+        "bytes_written": median([report.bytes_written for report in ran]),
+        "predicted_ns": median([report.predicted_ns for report in reports]),
+    }
+
+
+def _endings(reports: list[tmemstore.ReclaimReport]) -> dict[str, int]:
+    return {ending.value: sum(report.ending == ending for report in reports) for ending in tmemstore.Ending}
+
+
+def _late(report: tmemstore.ReclaimReport) -> bool:
+    """A range handed over after its deadline; DESIGN.md says that there is no such thing."""
+    return report.ending == tmemstore.Ending.MET and report.commit_ns > report.deadline_ns > 0

@@ -1,0 +1,195 @@
+"""``tmemstore bench eviction``: eviction time against the cleancache:frontswap ratio, on real pages."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tmemstore.cli import output
+from tmemstore.cli.usage import EXIT_CODES, UsageError, checked, one_of, several, size, time_ns
+from tmemstore.units import parse_size
+
+_NAME = "eviction"
+_ALL = 100
+_DESCRIPTION = """\
+Fill a region with file pages (cleancache) and anonymous pages (frontswap) at
+several ratios, ask for a contiguous range again and again, and report how long it
+took. The pages are real: files of this machine, and the memory of processes that
+are started for it (Python, and a compiler, perl and node where they are there).
+
+The ratio is in frames. The kinds are interleaved: every 2 MiB chunk holds the
+ratio within 2 points. Each row measures the dearest window, which is what can be
+promised, and the cheapest, which is what a caller gets."""
+_EPILOG = f"""\
+units:
+  SIZE is bytes or a number with K, M, G, KiB, MiB or GiB (powers of 1024).
+  TIME is a number with ns, us, ms or s. Times in the JSON are integer
+  nanoseconds. Counts in a row are medians over its repeats; quantiles are
+  nearest-rank.
+
+files:
+  DIR/eviction.json, DIR/eviction.svg and DIR/eviction.png (the pictures need
+  matplotlib: pip install 'tmemstore[plot]').
+
+examples:
+  tmemstore bench eviction
+  tmemstore bench eviction --size 64MiB --deadline 50ms --repeats 100
+  tmemstore bench eviction --spill /mnt/sdcard/spill.img --ratios 0,10,20
+  tmemstore bench eviction --region 32MiB --size 8MiB,32MiB --format json
+
+{EXIT_CODES}"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``eviction`` to the benchmarks."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "eviction",
+        usage="tmemstore bench eviction [options]",
+        help="eviction time against the cleancache:frontswap ratio",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("--region", type=size, default="256MiB", metavar="SIZE", help="the reserved area (default: 256MiB)")
+    add(
+        "--size",
+        type=several(parse_size),
+        action="extend",
+        metavar="SIZE",
+        help="ranges to ask for, separated by commas or given several times (default: 64MiB and the whole region)",
+    )
+    add(
+        "--ratios",
+        type=several(_percent),
+        default="0,10,20,30,40,50,60,70,80,90,100",
+        metavar="LIST",
+        help="percent of all frames that hold frontswap pages, separated by commas (default: 0,10,...,100)",
+    )
+    add("--repeats", type=checked(_repeats), default="3", metavar="N", help="allocations for each row (default: 3)")
+    add("--deadline", type=time_ns, metavar="TIME", help="deadline of each allocation (default: none)")
+    add(
+        "--spill",
+        metavar="PATH",
+        help="spill file or block device; a file that was not there is removed at the end (default: a temporary file "
+        "beside DIR)",
+    )
+    add(
+        "--codec",
+        type=one_of("lz4", "zstd", "none"),
+        default="lz4",
+        metavar="CODEC",
+        help="how frontswap pages are kept: lz4, zstd or none (default: lz4)",
+    )
+    add(
+        "--pages",
+        default="live",
+        metavar="live|FILE.npy",
+        help="pages of this machine, or those of a NumPy file, uint8[n, 4096] (default: live)",
+    )
+    add(
+        "--format",
+        type=one_of("table", "json"),
+        default="table",
+        metavar="FORM",
+        help="what goes to standard output: table or json (default: table)",
+    )
+    add("--out", type=Path, default="bench-results", metavar="DIR", help="where files go (default: bench-results)")
+    add("-q", "--quiet", action="store_true", help="no progress, no remarks")
+    parser.set_defaults(run=run)
+
+
+def _percent(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) > _ALL:
+        raise ValueError(f"{text!r} is not a whole percentage from 0 to 100")
+    return int(text)
+
+
+def _repeats(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and report; returns 0, or 1 if an allocation was aborted or late."""
+    from tmemstore.bench import eviction
+
+    try:
+        sizes = options.size or dict.fromkeys((min(64 << 20, options.region), options.region))
+        arguments = eviction.Arguments(
+            region_bytes=options.region,
+            sizes_bytes=tuple(dict.fromkeys(sizes)),
+            ratios=tuple(dict.fromkeys(options.ratios)),
+            repeats=options.repeats,
+            deadline_ns=options.deadline,
+            spill=options.spill,
+            codec=options.codec,
+            pages=options.pages,
+            near=str(options.out),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    _prepare(options.out)
+    with output.progress(wanted=not options.quiet) as show:
+        document = eviction.run(arguments, show)
+    document["arguments"] |= {"out": str(options.out), "format": options.format}
+    written = _save(document, options.out, quiet=options.quiet)
+    if options.format == "json":
+        output.write(output.json_text(document))
+    else:
+        from tmemstore.report.tables import eviction_table
+
+        output.write(eviction_table(document))
+    if not options.quiet:
+        for path in written:
+            output.remark(f"wrote {path}")
+        for row in document["rows"]:
+            if not row["interleaved"]:
+                output.remark(
+                    f"at {100 - row['frontswap_percent']}:{row['frontswap_percent']} a chunk was "
+                    f"{row['worst_chunk_deviation_points']:.1f} points off the ratio; 2 are allowed"
+                )
+    return exit_code(document)
+
+
+def exit_code(document: dict[str, Any]) -> int:
+    """Return 1 if any allocation of the document was aborted or late, else 0."""
+    failed = any(
+        row["endings"]["aborted"] or row["cheapest_endings"]["aborted"] or row["late"] or row["cheapest_late"]
+        for row in document["rows"]
+    )
+    return 1 if failed else 0
+
+
+def _prepare(folder: Path) -> None:
+    """Make the output folder now: after two minutes of measuring is no time to find that it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f"{_NAME}.json"
+        with probe.open("a", encoding="utf-8"):
+            pass
+        if probe.stat().st_size == 0:
+            probe.unlink()
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+
+
+def _not_writable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"--out {folder} cannot be written to ({error.strerror or error}); name another folder")
+
+
+def _save(document: dict[str, Any], folder: Path, *, quiet: bool) -> list[Path]:
+    from tmemstore import EnvironmentLacks
+    from tmemstore.report.plots import eviction_figure
+
+    path = folder / f"{_NAME}.json"
+    try:
+        path.write_text(output.json_text(document), encoding="utf-8")
+        return [path, *eviction_figure(document, folder, _NAME)]
+    except EnvironmentLacks as error:
+        if not quiet:
+            output.remark(str(error))
+        return [path]
+    except OSError as error:
+        raise _not_writable(folder, error) from error

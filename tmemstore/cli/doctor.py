@@ -1,0 +1,73 @@
+"""``tmemstore doctor``: what this machine gives, and what to do about each thing that is missing."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tmemstore.cli import output
+from tmemstore.cli.usage import EXIT_CODES, one_of
+
+SCHEMA = "tmemstore.doctor/1"
+
+_DESCRIPTION = """\
+Look at what decides how fast an area can be filled and emptied on this machine:
+huge pages, the limit of locked memory, O_DIRECT on the spill path, io_uring, the
+codecs and where they come from, the way pages are copied. For each thing that is
+missing it says what to do. Nothing is changed; a small file is made on the spill
+path and removed again."""
+_EPILOG = f"""\
+states:
+  ok        as it should be
+  optional  missing; everything works without it, slower or with less comfort
+  missing   tmemstore cannot work (or not with this spill path) until it is there
+
+examples:
+  tmemstore doctor
+  tmemstore doctor --spill /mnt/sdcard/spill.img
+  tmemstore doctor --format json
+
+{EXIT_CODES}"""
+_INDENT = 25
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``doctor`` to the commands."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "doctor",
+        usage="tmemstore doctor [options]",
+        help="what this machine gives, and what to do about what is missing",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    parser.add_argument(
+        "--spill",
+        metavar="PATH",
+        help="spill file, block device or folder to look at (default: the current folder)",
+    )
+    parser.add_argument(
+        "--format",
+        type=one_of("table", "json"),
+        default="table",
+        metavar="FORM",
+        help="what goes to standard output: table or json (default: table)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look and report; returns 3 if something that is required is missing, else 0."""
+    from tmemstore.cli import checks
+
+    found = checks.all_checks(options.spill)
+    if options.format == "json":
+        document = {"schema": SCHEMA, "checks": [check.as_dict() for check in found]}
+        output.write(output.json_text(document))
+    else:
+        output.write("\n".join(line for check in found for line in _lines(check)) + "\n")
+    return 3 if any(check.state == checks.MISSING for check in found) else 0
+
+
+def _lines(check: Any) -> list[str]:
+    head = f"{check.state:<9} {check.name:<{_INDENT - 11}} {check.found}"
+    return [head] if check.advice is None else [head, f"{'':<{_INDENT}}-> {check.advice}"]

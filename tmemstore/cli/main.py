@@ -1,0 +1,117 @@
+"""The ``tmemstore`` command: parses, calls the subcommand, turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from tmemstore.cli import bench_eviction, doctor, output
+from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
+
+FINE = 0
+FAILED = 1
+WRONG_USAGE = 2
+LACKING = 3
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+_DESCRIPTION = """\
+A reserved contiguous memory area lent to cleancache and frontswap pages, and the
+time it takes to get it back."""
+_EPILOG = f"""\
+examples:
+  tmemstore doctor                 what this machine gives, what it lacks
+  tmemstore bench eviction         eviction time against the ratio
+
+Sizes: bytes, or K, M, G and KiB, MiB, GiB (powers of 1024). Times: ns, us, ms, s.
+Results go to standard output, everything else to standard error.
+
+{EXIT_CODES}"""
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole command line; nothing heavy is imported."""
+    usage = "tmemstore [-h] [--version] COMMAND ..."
+    parser = Parser(prog="tmemstore", usage=usage, description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(prog="tmemstore", title="commands", metavar="COMMAND", dest="command")
+    doctor.add_parser(commands)
+    bench = commands.add_parser(
+        "bench",
+        usage="tmemstore bench [-h] BENCHMARK ...",
+        help="measure on this machine",
+        description="Benchmarks on real pages of this machine.",
+        epilog="example:\n  tmemstore bench eviction --help",
+    )
+    benches = bench.add_subparsers(
+        prog="tmemstore bench", title="benchmarks", metavar="BENCHMARK", dest="benchmark", required=True
+    )
+    bench_eviction.add_parser(benches)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; ``argv`` defaults to the arguments of the process."""
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.version:
+        import importlib.metadata
+
+        output.write(f"tmemstore {importlib.metadata.version('tmemstore')}\n")
+        return FINE
+    if options.command is None:
+        parser.error("no command was given")
+    restore = _terminate_cleanly()
+    name = " ".join(part for part in ("tmemstore", options.command, getattr(options, "benchmark", None)) if part)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        output.remark(f"{name}: interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        output.remark(f"{name}: {error}")
+        return code
+    finally:
+        restore()
+
+
+def _code_of(error: Exception) -> int | None:
+    """Return the exit code of an error that is the user's or the machine's, None for one that is ours."""
+    if isinstance(error, UsageError):
+        return WRONG_USAGE
+    from tmemstore import EnvironmentLacks, SpillError, TmemError
+    from tmemstore.bench.pages import PagesFileError
+
+    if isinstance(error, EnvironmentLacks):
+        return LACKING
+    if isinstance(error, (SpillError, PagesFileError)):
+        return WRONG_USAGE
+    return FAILED if isinstance(error, TmemError) else None
+
+
+def _terminate_cleanly() -> Callable[[], None]:
+    """Make SIGTERM unwind like Ctrl-C, so that temporary files and child processes go; return what undoes it."""
+
+    def unwind(_signal: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(TERMINATED)
+
+    try:
+        before = signal.signal(signal.SIGTERM, unwind)
+    except ValueError:  # not the main thread
+        return lambda: None
+    return lambda: _restore(before)
+
+
+def _restore(before: object) -> None:
+    if callable(before) or isinstance(before, int):
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

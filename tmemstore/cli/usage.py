@@ -1,0 +1,79 @@
+"""How every subcommand parses its arguments and explains itself."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+from tmemstore.units import parse_size, parse_time_ns
+
+T = TypeVar("T")
+
+EXIT_CODES = """\
+exit codes:
+  0  fine (an allocation that was refused is fine)
+  1  an allocation was aborted or late, or tmemstore has a defect
+  2  wrong usage, or input that is unreadable, foreign or malformed
+  3  the environment lacks something"""
+
+_WIDTH = 80
+_HELP_COLUMN = 22
+
+
+class UsageError(Exception):
+    """Wrong arguments or unusable input; the message is a sentence for the user."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose help looks the same everywhere and whose errors are one sentence."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+            **options,
+        )
+        # Python 3.14 and later colour the help.
+        self.color = False
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line and exit with code 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **_options: Any) -> None:
+        super().__init__(prog, max_help_position=_HELP_COLUMN, width=_WIDTH)
+
+
+def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return ``parse`` for use as an argument's type: what its ValueError says is what the user reads."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """Return a parser that takes one of these names."""
+
+    def choose(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"{text!r} is none of {', '.join(names)}")
+        return text
+
+    return checked(choose)
+
+
+size = checked(parse_size)
+time_ns = checked(parse_time_ns)
+
+
+def several(parse: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Return a parser of a comma-separated list of what ``parse`` parses."""
+    return checked(lambda text: [parse(part) for part in text.split(",")])
