@@ -186,8 +186,10 @@ int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_thr
 	uint32_t busy = 0;
 	bool first;
 
-	if (!*store->present)
+	if (!*store->present) {
+		*abandoned_threads = 0;
 		return TMS_OK;
+	}
 	pthread_mutex_lock(&store->lock);
 	first = !store->closed;
 	store->closed = true;

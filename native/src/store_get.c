@@ -214,6 +214,8 @@ int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 	struct load *load = NULL;
 	int code;
 
+	if (!*store->present)
+		return TMS_E_CLOSED;
 	if (wait && wait->request)
 		return wait_load(store, wait->request, page, wait);
 	code = begin_get(store, pool, &key, page, wait ? &load : NULL);

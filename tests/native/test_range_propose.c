@@ -1,0 +1,246 @@
+/* The window that range_propose chooses, against a look at every window there is. */
+#include "range.h"
+#include "fixture.h"
+
+#define FRAMES (3u * TMS_CHUNK_FRAMES + 200)
+#define SHARE 65536u /* a frontswap frame stands for its share of its chunk's objects, in these units */
+
+static struct mapping mapping = { .size_bytes = (uint64_t)FRAMES * TMS_PAGE_SIZE }; /* no data is touched */
+static struct frame_table frames;
+static struct range_table table;
+
+/* Fills the region.  sparse: all packed, and hardly more than one object in a span of 8 frames,
+ * as after many invalidations. */
+static bool open_region(uint64_t *rng, bool sparse)
+{
+	if (!frame_table_init(&frames, &mapping))
+		return false;
+	range_table_init(&table, &frames);
+	for (uint32_t chunk = 0; chunk < frames.chunks; chunk++) {
+		struct tms_chunk *c = &frames.chunk[chunk];
+		uint32_t odds[4] = { rng_below(rng, 3) * 40, rng_below(rng, 3) * 40, rng_below(rng, 3) * 40, rng_below(rng, 4) == 0 };
+
+		for (uint32_t pfn = chunk << CHUNK_SHIFT; pfn < frame_chunk_end(&frames, chunk); pfn++) {
+			uint32_t draw = rng_below(rng, odds[0] + odds[1] + odds[2] + odds[3] + 1);
+
+			if (draw < odds[1])
+				frame_take(&frames, pfn, FRAME_CLEAN, 1);
+			else if (draw < odds[1] + odds[2])
+				frame_take(&frames, pfn, pfn & 1 && !sparse ? FRAME_SWAP : FRAME_PACKED, 1);
+			else if (draw < odds[1] + odds[2] + odds[3])
+				frame_isolate_run(&frames, pfn, pfn + 1);
+		}
+		if (c->frames_frontswap) {
+			uint32_t frontswap = c->frames_frontswap;
+			uint32_t objects = sparse ? (frontswap + 7) / 8 + rng_below(rng, 3) : frontswap * (1 + rng_below(rng, 3));
+			uint32_t kind = rng_below(rng, 3);
+
+			c->objects_copied = kind == 0 ? objects : kind == 1 ? 0 : rng_below(rng, objects + 1);
+			c->objects_uncopied = objects - c->objects_copied;
+			c->bytes_uncopied = c->objects_uncopied * (100 + rng_below(rng, 3900));
+		}
+	}
+	return true;
+}
+
+static void close_region(void)
+{
+	range_table_deinit(&table);
+	frame_table_deinit(&frames);
+}
+
+struct sum {
+	uint64_t free, clean, frontswap, taken, copied, uncopied, bytes;
+};
+
+/* whole_chunks: a chunk that lies in the window as a whole counts with its own numbers, not by shares. */
+static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
+{
+	struct sum sum = { 0 };
+
+	for (uint32_t pfn = start; pfn < start + n && !sum.taken; pfn++) {
+		const struct tms_chunk *c = frame_chunk(&frames, pfn);
+		uint32_t first = pfn & ~(TMS_CHUNK_FRAMES - 1u);
+		bool whole = whole_chunks && first >= start && frame_chunk_end(&frames, pfn >> CHUNK_SHIFT) <= start + n;
+		enum frame_state state = frame_state(&frames, pfn);
+
+		sum.taken += state == FRAME_ALLOCATED || frame_is_isolated(&frames, pfn);
+		sum.free += state == FRAME_FREE;
+		sum.clean += state == FRAME_CLEAN;
+		if (state == FRAME_SWAP || state == FRAME_PACKED) {
+			sum.frontswap++;
+			if (!whole) {
+				sum.copied += (uint64_t)c->objects_copied * SHARE / c->frames_frontswap;
+				sum.uncopied += (uint64_t)c->objects_uncopied * SHARE / c->frames_frontswap;
+				sum.bytes += (uint64_t)c->bytes_uncopied * SHARE / c->frames_frontswap;
+			}
+		}
+		if (whole && pfn == first) {
+			sum.copied += (uint64_t)c->objects_copied * SHARE;
+			sum.uncopied += (uint64_t)c->objects_uncopied * SHARE;
+			sum.bytes += (uint64_t)c->bytes_uncopied * SHARE;
+		}
+	}
+	sum.copied = (sum.copied + SHARE - 1) / SHARE;
+	sum.uncopied = (sum.uncopied + SHARE - 1) / SHARE;
+	sum.bytes = (sum.bytes + SHARE - 1) / SHARE;
+	return sum;
+}
+
+static uint64_t price(const struct tms_alloc_request *r, const struct sum *s)
+{
+	return r->cost.t0_ns + r->frames * r->cost.frame_ns + (s->clean + s->copied + s->uncopied) * r->cost.drop_ns +
+	       s->uncopied * r->cost.object_ns + s->bytes * r->cost.byte_ps / 1000 + (r->zero ? r->frames * r->cost.zero_ns : 0);
+}
+
+static bool can_be_emptied(const struct tms_alloc_request *r, bool can_write, const struct sum *s)
+{
+	if (r->effort == TMS_EFFORT_FREE)
+		return !s->clean && !s->frontswap;
+	return !s->uncopied || (r->effort == TMS_EFFORT_PAGE_OUT && can_write);
+}
+
+/* Looks at all windows whose start is a multiple of step. */
+static bool cheapest(const struct tms_alloc_request *r, bool can_write, uint64_t step, bool whole_chunks, struct tms_window *best,
+		     bool *open)
+{
+	bool found = false;
+
+	for (uint64_t start = r->fixed ? r->start_pfn : 0; start + r->frames <= FRAMES; start += step) {
+		struct sum s = add_up((uint32_t)start, (uint32_t)r->frames, whole_chunks);
+
+		*open |= !s.taken;
+		if (!s.taken && can_be_emptied(r, can_write, &s) && (!found || price(r, &s) < best->predicted_ns)) {
+			found = true;
+			*best = (struct tms_window){ start, r->frames, s.free, s.clean, s.frontswap, s.copied, s.uncopied, s.bytes, price(r, &s) };
+		}
+		if (r->fixed)
+			break;
+	}
+	return found;
+}
+
+static enum tms_reason propose_by_hand(const struct tms_alloc_request *r, bool can_write, struct tms_window *best)
+{
+	uint64_t chunk_step = r->align_frames > TMS_CHUNK_FRAMES ? r->align_frames : TMS_CHUNK_FRAMES;
+	bool open = false;
+	bool found = false;
+
+	if (r->fixed)
+		found = cheapest(r, can_write, 1, true, best, &open);
+	else if (r->frames >= TMS_CHUNK_FRAMES)
+		found = cheapest(r, can_write, chunk_step, true, best, &open);
+	if (!found && !r->fixed)
+		found = cheapest(r, can_write, r->align_frames, false, best, &open);
+	return found ? TMS_REASON_NONE : open ? TMS_REASON_EFFORT : TMS_REASON_NO_WINDOW;
+}
+
+static struct tms_alloc_request any_request(uint64_t *rng)
+{
+	const uint32_t sizes[] = { 1, 2, 8, 30, 100, 511, 512, 513, 700, 1024, 1100, 1536, FRAMES };
+	struct tms_alloc_request r = request_of(sizes[rng_below(rng, sizeof(sizes) / sizeof(*sizes))], 0);
+
+	r.effort = (int32_t)rng_below(rng, TMS_EFFORTS);
+	r.align_frames = rng_below(rng, 2) ? 1 : UINT64_C(1) << rng_below(rng, 12);
+	r.zero = rng_below(rng, 2);
+	r.cost.frame_ns = rng_below(rng, 3);
+	r.cost.drop_ns = rng_below(rng, 200);
+	r.cost.object_ns = rng_below(rng, 3) * 1000;
+	r.fixed = rng_below(rng, 4) == 0;
+	if (r.fixed)
+		r.start_pfn = rng_below(rng, (uint32_t)((FRAMES - r.frames) / r.align_frames + 1)) * r.align_frames;
+	return r;
+}
+
+static void compare_with_a_look_at_every_window(uint64_t seed, bool sparse)
+{
+	uint64_t rng = seed;
+
+	for (int round = 0; round < 25; round++) {
+		CHECK(open_region(&rng, sparse));
+		for (int i = 0; i < 12; i++) {
+			struct tms_alloc_request request = any_request(&rng);
+			bool can_write = rng_below(&rng, 4) != 0;
+			struct tms_window expected = { 0 };
+			struct tms_window window = { 0 };
+
+			CHECK_EQ(range_propose(&table, &request, can_write, &window), propose_by_hand(&request, can_write, &expected));
+			CHECK_EQ(window.predicted_ns, expected.predicted_ns);
+			CHECK_EQ(window.start_pfn, expected.start_pfn);
+			CHECK(!memcmp(&window, &expected, sizeof(window)));
+		}
+		close_region();
+	}
+}
+
+static void the_cheapest_window_that_the_effort_can_empty_is_proposed(void)
+{
+	compare_with_a_look_at_every_window(51, false);
+}
+
+static void the_cheapest_window_is_proposed_where_spans_are_nearly_empty(void)
+{
+	compare_with_a_look_at_every_window(52, true);
+}
+
+static void nearly_empty_spans_are_cheaper_to_empty_than_as_many_clean_pages(void)
+{
+	struct tms_alloc_request request = request_of(TMS_CHUNK_FRAMES, TMS_EFFORT_DROP);
+	struct tms_window window;
+
+	CHECK(frame_table_init(&frames, &mapping));
+	range_table_init(&table, &frames);
+	for (uint32_t pfn = 0; pfn < FRAMES; pfn++)
+		frame_take(&frames, pfn, pfn >> CHUNK_SHIFT == 1 ? FRAME_PACKED : FRAME_CLEAN, 1);
+	frames.chunk[1].objects_copied = TMS_CHUNK_FRAMES / 8; /* one object in each span of 8 frames */
+	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK_EQ(window.start_pfn, TMS_CHUNK_FRAMES);
+	CHECK_EQ(window.objects_copied, TMS_CHUNK_FRAMES / 8);
+	close_region();
+}
+
+static void a_price_beyond_all_numbers_is_the_highest_number(void)
+{
+	struct tms_alloc_request request = request_of(10, TMS_EFFORT_DROP);
+	struct tms_window window;
+
+	CHECK(frame_table_init(&frames, &mapping));
+	range_table_init(&table, &frames);
+	request.cost.frame_ns = UINT64_MAX / 9;
+	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK(window.predicted_ns == UINT64_MAX);
+	request.cost.frame_ns = (UINT64_MAX - request.cost.t0_ns) / 10;
+	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK(window.predicted_ns < UINT64_MAX && window.predicted_ns > UINT64_MAX - 10);
+	close_region();
+}
+
+static void a_window_of_a_chunk_and_more_starts_at_a_chunk_unless_there_is_none(void)
+{
+	struct tms_alloc_request request = request_of(TMS_CHUNK_FRAMES, TMS_EFFORT_DROP);
+	struct tms_window window;
+
+	CHECK(frame_table_init(&frames, &mapping));
+	range_table_init(&table, &frames);
+	for (uint32_t pfn = 0; pfn < 3 * TMS_CHUNK_FRAMES; pfn++)
+		if (pfn % TMS_CHUNK_FRAMES < 40)
+			frame_take(&frames, pfn, FRAME_CLEAN, 1);
+	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK_EQ(window.start_pfn, 0);
+	CHECK_EQ(window.frames_clean, 40);
+	for (uint32_t chunk = 0; chunk < 3; chunk++)
+		frame_isolate_run(&frames, chunk * TMS_CHUNK_FRAMES + 20 + chunk, chunk * TMS_CHUNK_FRAMES + 21 + chunk);
+	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK(window.start_pfn % TMS_CHUNK_FRAMES > 20);
+	close_region();
+}
+
+int main(void)
+{
+	RUN(the_cheapest_window_that_the_effort_can_empty_is_proposed);
+	RUN(the_cheapest_window_is_proposed_where_spans_are_nearly_empty);
+	RUN(nearly_empty_spans_are_cheaper_to_empty_than_as_many_clean_pages);
+	RUN(a_price_beyond_all_numbers_is_the_highest_number);
+	RUN(a_window_of_a_chunk_and_more_starts_at_a_chunk_unless_there_is_none);
+	return check_finish(__FILE__);
+}
