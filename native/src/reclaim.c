@@ -13,7 +13,7 @@
  */
 #include "writeback.h"
 
-/* Entries handled in one go, before others get the lock. */
+/* Pages dropped in one go, or frames passed over, before others get the lock. */
 #define STEP 64
 /* Frames zeroed between two looks at the clock. */
 #define ZERO_STEP 64
@@ -53,27 +53,29 @@ static bool drop_resident(struct reclaim *r, uint32_t id)
 	return true;
 }
 
-static bool drop_span(struct reclaim *r, uint32_t span_id)
+/* Drops all objects of the span, which is gone with the last. */
+static bool drop_span(struct reclaim *r, uint32_t span_id, uint32_t *dropped)
 {
 	const struct span *span = packing_span(&r->store->held.region->packing, span_id);
-	const uint32_t capacity = span->capacity;
 	uint32_t left = span->used;
+	uint32_t slot = 0;
 	uint32_t id;
 
-	/* The span is gone with its last object. */
-	for (uint32_t slot = span_next_used(span, 0, &id); slot < capacity; slot = span_next_used(span, slot + 1, &id))
+	for (*dropped = left; left; left--) {
+		slot = span_next_used(span, slot, &id);
 		if (!drop_resident(r, id))
 			return false;
-		else if (--left == 0)
-			break;
+		slot++;
+	}
 	return true;
 }
 
-static bool drop_frame(struct reclaim *r, uint32_t pfn)
+static bool drop_frame(struct reclaim *r, uint32_t pfn, uint32_t *dropped)
 {
 	const struct frame_table *frames = &r->store->held.region->frames;
 	uint32_t owner = frames->owner[pfn];
 
+	*dropped = 1;
 	switch (frame_state(frames, pfn)) {
 	case FRAME_CLEAN:
 		shrink_drop(&r->store->held, owner);
@@ -82,35 +84,45 @@ static bool drop_frame(struct reclaim *r, uint32_t pfn)
 	case FRAME_SWAP:
 		return drop_resident(r, owner);
 	case FRAME_PACKED:
-		return drop_span(r, owner);
+		return drop_span(r, owner, dropped);
 	default:
 		return true;
 	}
 }
 
+/* One step of a pass from *pfn on, under the lock: STEP frames, or fewer if they hold many objects. */
+static enum tms_reason drop_step(struct reclaim *r, bool clean, uint32_t *pfn)
+{
+	const struct frame_table *frames = &r->store->held.region->frames;
+	uint32_t done = 0;
+	bool empty = true;
+
+	if (is_late(r))
+		return TMS_REASON_TIME;
+	if (store_enter(r->store))
+		return TMS_REASON_CLOSED;
+	while (*pfn < r->end_pfn && done < STEP && empty) {
+		uint32_t dropped = 1;
+
+		if ((frame_state(frames, *pfn) == FRAME_CLEAN) == clean)
+			empty = drop_frame(r, *pfn, &dropped);
+		done += dropped;
+		++*pfn;
+	}
+	store_leave(r->store);
+	return empty ? TMS_REASON_NONE : TMS_REASON_SPILL;
+}
+
 /* Frontswap pages first, clean pages in a pass of their own: they are what an abort should not cost. */
 static enum tms_reason drop_window(struct reclaim *r)
 {
-	const struct frame_table *frames = &r->store->held.region->frames;
+	enum tms_reason reason = TMS_REASON_NONE;
 
 	(void)fault_fires(r->store->faults, TMS_FAULT_BEFORE_DROP);
 	for (int pass = 0; pass < 2; pass++)
-		for (uint32_t pfn = r->start_pfn; pfn < r->end_pfn;) {
-			uint32_t stop = (uint32_t)min_u64(r->end_pfn, (uint64_t)pfn + STEP);
-			bool empty = true;
-
-			if (is_late(r))
-				return TMS_REASON_TIME;
-			if (store_enter(r->store))
-				return TMS_REASON_CLOSED;
-			for (; pfn < stop && empty; pfn++)
-				if ((frame_state(frames, pfn) == FRAME_CLEAN) == (pass == 1))
-					empty = drop_frame(r, pfn);
-			store_leave(r->store);
-			if (!empty)
-				return TMS_REASON_SPILL;
-		}
-	return TMS_REASON_NONE;
+		for (uint32_t pfn = r->start_pfn; pfn < r->end_pfn && reason == TMS_REASON_NONE;)
+			reason = drop_step(r, pass == 1, &pfn);
+	return reason;
 }
 
 static enum tms_reason zero_window(struct reclaim *r)
