@@ -82,6 +82,25 @@ static void verify_frame(struct walk *walk, uint32_t pfn)
 	}
 }
 
+static void verify_totals(struct walk *walk)
+{
+	const struct frame_table *frames = &walk->held->region->frames;
+	uint64_t free = 0, clean = 0, frontswap = 0, isolated = 0, allocated = 0;
+
+	for (uint32_t c = 0; c < frames->chunks; c++) {
+		free += walk->chunk[c].frames_free;
+		clean += walk->chunk[c].frames_clean;
+		frontswap += walk->chunk[c].frames_frontswap;
+		isolated += walk->chunk[c].frames_isolated;
+		allocated += walk->chunk[c].frames_allocated;
+	}
+	holds(walk,
+	      frames->held[FRAME_FREE] == free && frames->held[FRAME_CLEAN] == clean &&
+		      frames->held[FRAME_SWAP] + frames->held[FRAME_PACKED] == frontswap && frames->isolated == isolated &&
+		      frames->held[FRAME_ALLOCATED] == allocated,
+	      "frame: the counts of all frames are the sums of those of the chunks");
+}
+
 static void verify_frames(struct walk *walk)
 {
 	const struct frame_table *frames = &walk->held->region->frames;
@@ -90,6 +109,7 @@ static void verify_frames(struct walk *walk)
 		verify_frame(walk, pfn);
 	holds(walk, !memcmp(walk->chunk, frames->chunk, frames->chunks * sizeof(*walk->chunk)),
 	      "frame 2: the counts of a chunk are those of its frames and objects");
+	verify_totals(walk);
 }
 
 /* ---- ranges ------------------------------------------------------------------------------------------ */
@@ -247,13 +267,17 @@ static void verify_objects(struct walk *walk)
 
 	for (uint32_t id = 1; id < index->objects.end; id++) {
 		const struct object *object = slab_at(&index->objects, id);
+		uint32_t before = 0;
 		uint32_t count = 0;
 
 		if (!object->pool)
 			continue;
-		for (uint32_t at = object->pages.first; at; at = entry_at(&index->entries, at)->sibling.next, count++) {
+		for (uint32_t at = object->pages.first; at && count <= index->entries.live; count++) {
 			const struct entry *entry = entry_at(&index->entries, at);
 
+			holds(walk, entry->sibling.prev == before, "index 1: the list of an object runs back as it runs forth");
+			before = at;
+			at = entry->sibling.next;
 			holds(walk, entry->pool == object->pool && entry_object(entry) == object->object,
 			      "index 1: the pages of an object are its own");
 		}
@@ -267,15 +291,24 @@ static void verify_objects(struct walk *walk)
 	      "index 3: each object is in the list of its pool");
 }
 
-static uint64_t count_order(struct walk *walk, const struct list *list, unsigned int kind)
+static uint64_t count_order(struct walk *walk, const struct list *list, unsigned int kind, uint32_t hand)
 {
 	const struct slab *entries = &walk->held->index.entries;
 	uint64_t count = 0;
+	uint32_t before = 0;
+	bool hand_seen = !hand;
 
-	for (uint32_t id = list->first; id && count <= entries->live; id = entry_at(entries, id)->order.next, count++)
-		holds(walk, (entry_at(entries, id)->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_FILL)) == kind,
+	for (uint32_t id = list->first; id && count <= entries->live; id = entry_at(entries, id)->order.next, count++) {
+		const struct entry *entry = entry_at(entries, id);
+
+		holds(walk, (entry->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_FILL)) == kind,
 		      "evict 1: an eviction order holds ephemeral pages only");
-	holds(walk, count == list->count, "evict: an eviction order is counted");
+		holds(walk, entry->order.prev == before, "evict: an eviction order runs back as it runs forth");
+		hand_seen |= id == hand;
+		before = id;
+	}
+	holds(walk, count == list->count && before == list->last, "evict: an eviction order is counted to its last");
+	holds(walk, hand_seen, "evict 2: the hand names a page of the list");
 	return count;
 }
 
@@ -283,9 +316,9 @@ static void verify_order(struct walk *walk)
 {
 	const struct evict *evict = &walk->held->evict;
 
-	holds(walk, count_order(walk, &evict->list, ENTRY_RESIDENT) == walk->clean - walk->fill_clean,
+	holds(walk, count_order(walk, &evict->list, ENTRY_RESIDENT, evict->hand) == walk->clean - walk->fill_clean,
 	      "evict 1: every ephemeral page with a frame is in the eviction order");
-	holds(walk, count_order(walk, &evict->filled, ENTRY_FILL) == walk->fill_clean,
+	holds(walk, count_order(walk, &evict->filled, ENTRY_FILL, 0) == walk->fill_clean,
 	      "evict 1: every same-filled ephemeral page is in the list of those");
 }
 

@@ -105,6 +105,7 @@ struct fake_clock {
 	uint64_t now_ns;
 	uint64_t jump_at; /* 0: never */
 	uint64_t jump_to_ns;
+	void (*at_jump)(void); /* called by whoever reads the clock then; null: nothing */
 };
 
 static inline bool fake_clock_jumped(const struct fake_clock *fake)
@@ -116,7 +117,8 @@ static inline uint64_t fake_now_ns(void *context)
 {
 	struct fake_clock *fake = context;
 
-	atomic_fetch_add(&fake->reads, 1);
+	if (atomic_fetch_add(&fake->reads, 1) + 1 == fake->jump_at && fake->at_jump)
+		fake->at_jump();
 	return fake_clock_jumped(fake) ? fake->jump_to_ns : fake->now_ns;
 }
 

@@ -1,4 +1,4 @@
-/* Whole contiguous allocations: met, refused, aborted.  Deadlines to the nanosecond: test_reclaim_deadline.c. */
+/* Whole contiguous allocations: met, refused, aborted.  Deadlines and closing at each step: test_reclaim_deadline.c. */
 #include "writeback.h"
 #include "fixture.h"
 
@@ -245,42 +245,6 @@ static void an_abort_costs_no_frontswap_page_and_for_the_devices_sake_no_clean_o
 	}
 }
 
-struct closer {
-	pthread_t thread;
-	int site;
-};
-
-static void *close_when_held_up(void *argument)
-{
-	const struct closer *closer = argument;
-	uint64_t fired = 0;
-	uint32_t abandoned;
-
-	while (tms_fault_fired(f.store, closer->site, &fired) == TMS_OK && !fired)
-		usleep(100);
-	(void)tms_store_close(f.store, 0, &abandoned);
-	return NULL;
-}
-
-static void an_allocation_that_a_close_overtakes_is_aborted(void)
-{
-	const int sites[] = { TMS_FAULT_BEFORE_DROP, TMS_FAULT_BEFORE_COMMIT };
-
-	for (int i = 0; i < 2; i++) {
-		struct closer closer = { .site = sites[i] };
-		struct tms_report r;
-
-		open_filled(true);
-		CHECK_EQ(tms_fault_arm(f.store, sites[i], 0, 1, 0, 200 * NSEC_PER_MSEC), TMS_OK);
-		CHECK_EQ(pthread_create(&closer.thread, NULL, close_when_held_up, &closer), 0);
-		CHECK_EQ(alloc(request_of(FRAMES, TMS_EFFORT_PAGE_OUT), &r), TMS_ALLOC_ABORTED);
-		CHECK_EQ(r.reason, TMS_REASON_CLOSED);
-		CHECK_EQ(pthread_join(closer.thread, NULL), 0);
-		CHECK_EQ(f.store->held.region->frames.isolated, 0);
-		fixture_close(&f);
-	}
-}
-
 static void a_request_out_of_its_range_is_refused_at_the_door(void)
 {
 	struct tms_alloc_request wrong[] = { request_of(0, 0), request_of(FRAMES + 1, 0), request_of(1, -1), request_of(1, TMS_EFFORTS),
@@ -310,7 +274,6 @@ int main(void)
 	RUN(what_is_proposed_is_what_is_taken);
 	RUN(a_zeroed_range_is_zero);
 	RUN(an_abort_costs_no_frontswap_page_and_for_the_devices_sake_no_clean_one);
-	RUN(an_allocation_that_a_close_overtakes_is_aborted);
 	RUN(a_request_out_of_its_range_is_refused_at_the_door);
 	return check_finish(__FILE__);
 }

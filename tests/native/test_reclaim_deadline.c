@@ -131,6 +131,50 @@ static void a_window_to_be_zeroed_that_is_late_at_any_step_is_aborted(void)
 	whatever_step_is_late((struct scene){ .swap = true, .zero = true });
 }
 
+static void close_store(void)
+{
+	uint32_t abandoned;
+
+	(void)tms_store_close(f.store, 0, &abandoned);
+}
+
+/* Closes the store at each reading of the clock but the first, when the allocation begins, and the last,
+ * which is at the commit point, with the lock held. */
+static void whatever_step_is_overtaken_by_a_close(struct scene scene)
+{
+	const struct tms_alloc_request request = whole_region(&scene);
+	struct tms_report r;
+	uint64_t readings;
+
+	open_scene(&scene);
+	CHECK_EQ(tms_alloc_contig(f.store, &request, &r), TMS_OK);
+	readings = atomic_load(&fake.reads);
+	fixture_close(&f);
+	CHECK(readings > 5);
+	for (uint64_t step = 2; step < readings; step++) {
+		const struct frame_table *frames;
+
+		open_scene(&scene);
+		CHECK_SO_FAR();
+		frames = &f.region->frames;
+		fake.jump_at = step;
+		fake.jump_to_ns = BEGAN;
+		fake.at_jump = close_store;
+		CHECK_EQ(tms_alloc_contig(f.store, &request, &r), TMS_ALLOC_ABORTED);
+		CHECK_EQ(r.reason, TMS_REASON_CLOSED);
+		CHECK_EQ(r.range, 0);
+		CHECK_EQ(frames->isolated + frames->held[FRAME_ALLOCATED] + f.region->ranges.ranges.live, 0);
+		fixture_close(&f);
+	}
+}
+
+static void an_allocation_that_a_close_overtakes_is_aborted(void)
+{
+	whatever_step_is_overtaken_by_a_close((struct scene){ .clean = true, .zero = true });
+	CHECK_SO_FAR();
+	whatever_step_is_overtaken_by_a_close((struct scene){ .swap = true, .copied = true });
+}
+
 /* The clock jumps to the deadline itself before the first step: that is not late. */
 static void what_is_ready_at_the_deadline_to_the_nanosecond_is_met(void)
 {
@@ -173,6 +217,7 @@ int main(void)
 	RUN(a_window_to_be_written_that_is_late_at_any_step_is_aborted);
 	RUN(a_window_with_copies_that_is_late_at_any_step_is_aborted);
 	RUN(a_window_to_be_zeroed_that_is_late_at_any_step_is_aborted);
+	RUN(an_allocation_that_a_close_overtakes_is_aborted);
 	RUN(what_is_ready_at_the_deadline_to_the_nanosecond_is_met);
 	RUN(a_deadline_beyond_all_numbers_is_no_deadline);
 	return check_finish(__FILE__);

@@ -212,8 +212,8 @@ static void a_forked_child_gets_closed_from_a_load_that_its_parent_began(void)
 	while (wait.request)
 		CHECK(tms_get(f.store, f.swap, 0, 0, page, &wait) == (wait.request ? TMS_WAITING : TMS_OK));
 	CHECK(page_is(page, 1, RAW));
-	CHECK(closed);
 	fixture_close(&f);
+	CHECK(closed);
 }
 
 static bool child_leaves(void *unused)
@@ -230,12 +230,15 @@ static bool child_leaves(void *unused)
 
 static void a_forked_child_can_close_and_destroy_what_it_cannot_use(void)
 {
+	bool left;
+
 	CHECK_EQ(open_store(NULL), TMS_OK);
 	CHECK_EQ(fixture_put(&f, f.swap, 0, 1, RAW), TMS_OK);
 	CHECK(fixture_page_out(&f));
-	CHECK(true_in_child(child_leaves, NULL));
+	left = true_in_child(child_leaves, NULL);
 	CHECK(fixture_holds(&f, f.swap, 0, 1, RAW));
 	fixture_close(&f);
+	CHECK(left);
 }
 
 /* ---- threads ----------------------------------------------------------------------------------------- */
