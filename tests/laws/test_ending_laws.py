@@ -163,6 +163,8 @@ def test_a_delay_past_the_deadline_ends_aborted_and_never_met(opened, codec, sit
     assert tm.store.fault_fired(site) == 1
     assert contig is None, "a late success"
     assert (report.ending, report.reason) == (Ending.ABORTED, "time")
+    if site == FaultSite.BEFORE_DROP:
+        assert report.clean_dropped == 0, "clean pages are dropped last"
     assert_nothing_lost(tm, report, swap, pages, fs, clean)
 
 

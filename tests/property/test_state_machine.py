@@ -4,6 +4,7 @@ TMEMSTORE_RUN_FACTOR makes it that much longer.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -131,7 +132,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(pool=POOLS, inode=INODE, index=INDEX)
     def get_page(self, pool, inode, index):
-        self.seen(pool, inode, index, get(self.pools[pool], inode, index))
+        page = get(self.pools[pool], inode, index)
+        self.seen(pool, inode, index, page)
+        again = None if pool == "exclusive" else page
+        assert get(self.pools[pool], inode, index) == again, "get is exclusive, or it leaves the page"
 
     @rule(pool=POOLS, inode=INODE, start=INDEX, count=COUNT)
     def get_page_many(self, pool, inode, start, count):
@@ -229,7 +233,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         share=st.floats(0.001, 1),
-        effort=st.sampled_from(list(Effort)),
+        effort=st.sampled_from([*Effort, Effort.PAGE_OUT, Effort.PAGE_OUT]),
         align=st.sampled_from([1, 1, 1, 2, 16, 512]),
         start=st.one_of(st.none(), st.none(), st.floats(0, 1)),
         deadline=st.sampled_from([None, None, "1ns", "100us", "5ms", "1s"]),
@@ -268,6 +272,14 @@ class StoreMachine(RuleBasedStateMachine):
         byte = len(self.ranges) + 1
         contig.view[:] = bytes([byte]) * contig.size_bytes
         self.ranges.append((contig, byte))
+
+    @rule()
+    def page_everything_out(self):
+        """As far as effort and device allow: so that loads meet pages that are in the spill file only."""
+        while self.ranges:
+            self.release(0)
+        with suppress(tmemstore.AllocationRefused, tmemstore.AllocationAborted):
+            self.tm.alloc_contig(self.tm.region.size_bytes).release()
 
     @rule(number=st.integers(0, 3))
     def give_back(self, number):

@@ -9,6 +9,7 @@ ends as soon as its window is empty ("no hang": DESIGN.md, section 2).
 import threading
 
 import pytest
+
 from support import (
     PAGE,
     assert_all_back,
@@ -22,7 +23,6 @@ from support import (
     wait_until,
     whole,
 )
-
 from tmemstore import Ending, FaultSite, Place
 
 EIO = 5

@@ -5,12 +5,16 @@ Owns every process it starts: ``close`` kills them all and waits, whatever happe
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import selectors
+import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -70,6 +74,26 @@ class _Dumper:
         self.process.wait()
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back: a process that was started must be noted before anything else happens.
+
+    Blocking the signals would not do: another thread would take them.
+    """
+    arrived: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda number, _frame: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
+
+
 class AnonymousPages:
     """Anonymous pages of live processes, as many as are asked for.
 
@@ -87,7 +111,8 @@ class AnonymousPages:
 
     def __enter__(self) -> Self:
         try:
-            self._start()
+            with _undisturbed():
+                self._start()
         except BaseException:
             self.close()
             raise

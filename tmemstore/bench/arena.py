@@ -15,6 +15,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+import tmemstore
+
 PAGE = 4096
 _DIGEST_BYTES = 16
 
@@ -32,11 +34,20 @@ class Seen:
 
 
 class Arena:
-    """A growing list of distinct pages.  ``capacity`` is the most it will ever hold, in pages."""
+    """A growing list of distinct pages.  ``capacity`` is the most it will ever hold, in pages.
+
+    Raises EnvironmentLacks where not even the address space is to be had.
+    """
 
     def __init__(self, capacity: int, seen: Seen) -> None:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-        mapping = mmap.mmap(-1, max(1, capacity) * PAGE, flags=flags)
+        try:
+            mapping = mmap.mmap(-1, max(1, capacity) * PAGE, flags=flags)
+        except OSError as error:
+            raise tmemstore.EnvironmentLacks(
+                f"no room for {capacity * PAGE >> 20} MiB of pages ({error.strerror}); take a smaller --region, or "
+                "raise the limit (ulimit -v, vm.overcommit_memory)"
+            ) from error
         with contextlib.suppress(OSError, AttributeError):
             mapping.madvise(mmap.MADV_HUGEPAGE)
         self._all: Pages = np.frombuffer(mapping, dtype=np.uint8).reshape(-1, PAGE)

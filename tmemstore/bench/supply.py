@@ -56,7 +56,7 @@ def collect(region_bytes: int, ratios: Sequence[int], codec: str, pages: str) ->
         source.need(0, anonymous)
         while swap_frames:
             wanted = int(swap_frames * pages_per_frame(source, codec) * _MARGIN) + spare_pages(frames)
-            if wanted <= anonymous:
+            if min(wanted, capacity) <= anonymous:
                 break
             anonymous = min(wanted, capacity)
             source.need(files, anonymous)
@@ -87,7 +87,8 @@ def spill_file(spill: str | None, near: str) -> Iterator[tuple[str, bool]]:
             yield spill, False
         finally:
             if not existed:
-                Path(spill).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    Path(spill).unlink()
         return
     folder = tempfile.mkdtemp(prefix=".tmemstore-spill-", dir=_disk_folder(near))
     try:

@@ -14,13 +14,14 @@ _NAME = "eviction"
 _ALL = 100
 _DESCRIPTION = """\
 Fill a region with file pages (cleancache) and anonymous pages (frontswap) at
-several ratios, ask for a contiguous range again and again, and report how long it
-took. The pages are real: files of this machine, and the memory of processes that
-are started for it (Python, and a compiler, perl and node where they are there).
+several ratios, ask for a contiguous range again and again, and report how long
+it took. The pages are real: files of this machine, and the memory of processes
+that are started for it (Python, and a compiler, perl and node where they are
+there).
 
 The ratio is in frames. The kinds are interleaved: every 2 MiB chunk holds the
-ratio within 2 points. Each row measures the dearest window, which is what can be
-promised, and the cheapest, which is what a caller gets."""
+ratio within 2 points. Each row measures the dearest window, which is what can
+be promised, and the cheapest, which is what a caller gets."""
 _EPILOG = f"""\
 units:
   SIZE is bytes or a number with K, M, G, KiB, MiB or GiB (powers of 1024).

@@ -108,18 +108,21 @@ def mlock() -> Check:
 def direct_io(spill: str | None) -> Check:
     """Open a small store with a spill file where ``spill`` is, and see whether O_DIRECT is had."""
     path = Path(spill or ".").absolute()
+    unusable = OPTIONAL if spill is None else MISSING
     try:
         if path.exists() and stat.S_ISBLK(path.stat().st_mode):
             return _device(path)
         folder = path if path.is_dir() else path.parent
         scratch = tempfile.mkdtemp(prefix=".tmemstore-doctor-", dir=folder)
     except OSError as error:
-        return Check("spill path", MISSING, f"{path}: {error.strerror}", "name a folder you may write to: --spill PATH")
+        return Check(
+            "spill path", unusable, f"{path}: {error.strerror}", "name a folder you may write to: --spill PATH"
+        )
     try:
         with tmemstore.open(_SMALL_REGION, spill=Path(scratch, "spill.img"), codec="none") as tm:
             info = tm.spill
     except tmemstore.TmemError as error:
-        return Check("spill path", MISSING, str(error), "name another place: --spill PATH")
+        return Check("spill path", unusable, str(error), "name another place: --spill PATH")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     where = f"{machine.mount_of(folder)[0]}, {shutil.disk_usage(folder).free >> 20} MiB free"

@@ -11,16 +11,16 @@ from tmemstore.cli.usage import EXIT_CODES, one_of
 SCHEMA = "tmemstore.doctor/1"
 
 _DESCRIPTION = """\
-Look at what decides how fast an area can be filled and emptied on this machine:
-huge pages, the limit of locked memory, O_DIRECT on the spill path, io_uring, the
-codecs and where they come from, the way pages are copied. For each thing that is
-missing it says what to do. Nothing is changed; a small file is made on the spill
-path and removed again."""
+Look at what decides how fast an area can be filled and emptied on this
+machine: huge pages, the limit of locked memory, O_DIRECT on the spill path,
+io_uring, the codecs and where they come from, the way pages are copied. For
+each thing that is missing it says what to do. Nothing is changed; a small file
+is made on the spill path and removed again."""
 _EPILOG = f"""\
 states:
   ok        as it should be
   optional  missing; everything works without it, slower or with less comfort
-  missing   tmemstore cannot work (or not with this spill path) until it is there
+  missing   tmemstore, or tmemstore with this spill path, cannot work without
 
 examples:
   tmemstore doctor

@@ -19,15 +19,15 @@ INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
 _DESCRIPTION = """\
-A reserved contiguous memory area lent to cleancache and frontswap pages, and the
-time it takes to get it back."""
+A reserved contiguous memory area lent to cleancache and frontswap pages, and
+the time it takes to get it back."""
 _EPILOG = f"""\
 examples:
   tmemstore doctor                 what this machine gives, what it lacks
   tmemstore bench eviction         eviction time against the ratio
 
-Sizes: bytes, or K, M, G and KiB, MiB, GiB (powers of 1024). Times: ns, us, ms, s.
-Results go to standard output, everything else to standard error.
+Sizes are bytes, or K, M, G and KiB, MiB, GiB (powers of 1024); times are ns,
+us, ms or s. Results go to standard output, everything else to standard error.
 
 {EXIT_CODES}"""
 
@@ -56,7 +56,10 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; ``argv`` defaults to the arguments of the process."""
     parser = build_parser()
-    options = parser.parse_args(argv)
+    options, unknown = parser.parse_known_args(argv)
+    name = " ".join(part for part in ("tmemstore", options.command, getattr(options, "benchmark", None)) if part)
+    if unknown:
+        parser.exit(WRONG_USAGE, f"{name}: unknown argument {unknown[0]}; see {name} --help\n")
     if options.version:
         import importlib.metadata
 
@@ -65,7 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.error("no command was given")
     restore = _terminate_cleanly()
-    name = " ".join(part for part in ("tmemstore", options.command, getattr(options, "benchmark", None)) if part)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:

@@ -9,14 +9,14 @@ _MS = 1_000_000
 _MIB = 1 << 20
 _COLUMNS = (
     ("ratio", 6),
-    ("dropped", 8),
-    ("paged out", 10),
-    ("MiB", 7),
-    ("p50", 8),
-    ("p99", 8),
-    ("max", 7),
-    ("ns/page", 8),
-    ("cheapest", 9),
+    ("dropped", 7),
+    ("paged out", 9),
+    ("MiB", 6),
+    ("p50", 7),
+    ("p99", 7),
+    ("max", 6),
+    ("ns/page", 7),
+    ("cheapest", 8),
     ("ending", 8),
 )
 _RULES = (
@@ -91,7 +91,7 @@ def _repeats(repeats: int) -> str:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     percent = row["frontswap_percent"]
     elapsed = row["elapsed_ns"]
-    mark = "*" if row["p99_of_fewer_than_100"] else " "
+    mark = "*" if row["p99_of_fewer_than_100"] and elapsed["p99"] is not None else " "
     written = row["bytes_written"]
     return [
         f"{100 - percent}:{percent}",
@@ -120,4 +120,4 @@ def _count(value: int | None) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "".join(cell.rjust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=True)).rstrip()
+    return " ".join(cell.rjust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=True)).rstrip()

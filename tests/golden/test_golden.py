@@ -1,0 +1,98 @@
+"""What the command line prints, against the files in `expected`.
+
+To accept a change: TMEMSTORE_UPDATE_GOLDEN=1 .venv/bin/python -m pytest tests/golden, then read the diff.
+"""
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tmemstore.cli.main import main
+from tmemstore.report.tables import eviction_table
+
+HERE = Path(__file__).parent
+EXPECTED = HERE / "expected"
+UPDATE = os.environ.get("TMEMSTORE_UPDATE_GOLDEN") == "1"
+
+HELPS = {
+    "help": [],
+    "help-bench": ["bench"],
+    "help-bench-eviction": ["bench", "eviction"],
+    "help-doctor": ["doctor"],
+}
+
+ERRORS = (
+    [],
+    ["bench"],
+    ["--nonsense"],
+    ["bench", "eviction", "--nonsense"],
+    ["bench", "eviction", "--region", "64MB"],
+    ["bench", "eviction", "--region", "a lot"],
+    ["bench", "eviction", "--region", "512K"],
+    ["bench", "eviction", "--region", "5000"],
+    ["bench", "eviction", "--region", "64MiB", "--size", "65MiB"],
+    ["bench", "eviction", "--size", "64MiB,"],
+    ["bench", "eviction", "--ratios", "10,x"],
+    ["bench", "eviction", "--ratios", "101"],
+    ["bench", "eviction", "--ratios", ""],
+    ["bench", "eviction", "--repeats", "0"],
+    ["bench", "eviction", "--deadline", "50"],
+    ["bench", "eviction", "--deadline", "0ms"],
+    ["bench", "eviction", "--codec", "gzip"],
+    ["bench", "eviction", "--format", "xml"],
+    ["bench", "eviction", "--out", "file"],
+    ["bench", "eviction", "--region", "1MiB", "--spill", "folder"],
+    ["bench", "eviction", "--region", "1MiB", "--spill", "file"],
+    ["bench", "eviction", "--region", "1MiB", "--spill", "link"],
+    ["bench", "eviction", "--region", "1MiB", "--spill", "not/there/spill.img"],
+    ["bench", "eviction", "--region", "1MiB", "--pages", "missing.npy"],
+    ["bench", "eviction", "--region", "1MiB", "--pages", "file"],
+    ["bench", "eviction", "--region", "1MiB", "--pages", "folder"],
+    ["doctor", "--format", "xml"],
+)
+
+
+def compare(name, text):
+    path = EXPECTED / f"{name}.txt"
+    if UPDATE:
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; see the top of {Path(__file__).name}"
+
+
+@pytest.mark.parametrize("name", HELPS)
+def test_help(name, capsys):
+    with pytest.raises(SystemExit) as exited:
+        main([*HELPS[name], "--help"])
+    assert exited.value.code == 0
+    output, remarks = capsys.readouterr()
+    assert remarks == ""
+    assert max(len(line) for line in output.splitlines()) <= 80
+    compare(name, output)
+
+
+def test_errors_are_one_sentence_and_an_exit_code(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_bytes(b"something else")
+    Path("folder").mkdir()
+    Path("link").symlink_to("file")
+    said = []
+    for arguments in ERRORS:
+        try:
+            code = main(arguments)
+        except SystemExit as exited:
+            code = exited.code
+        output, remarks = capsys.readouterr()
+        assert output == ""
+        assert remarks.count("\n") == 1, arguments
+        said += [f"$ tmemstore {shlex.join(arguments)}", f"{remarks}[{code}]", ""]
+    compare("errors", "\n".join(said))
+
+
+def test_table_of_the_eviction_bench():
+    document = json.loads((HERE / "eviction.json").read_text(encoding="utf-8"))
+    table = eviction_table(document)
+    assert max(len(line) for line in table.splitlines()) <= 80
+    compare("table-eviction", table)

@@ -1,0 +1,277 @@
+"""The eviction bench: quantiles, the dearest window, the interleaved fill, and the whole of it on a small region."""
+
+import json
+import platform
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import tmemstore
+from tmemstore.bench import eviction, filepages, supply
+from tmemstore.bench.arena import Arena, Seen
+from tmemstore.bench.fill import FillError, InterleavedFill
+from tmemstore.bench.quantiles import median, nearest_rank, spread
+from tmemstore.bench.windows import dearest_start
+from tmemstore.cli.main import main
+
+REGION = 8 << 20
+FRAMES = REGION // 4096
+
+
+@pytest.fixture(scope="module")
+def pages_file(tmp_path_factory):
+    """Pages of files of this machine: enough for an 8 MiB region at 20 and at 60 percent."""
+    arena = Arena(8000, Seen())
+    filepages.collect(filepages.blocks(np.random.default_rng(1)), arena, 8000)
+    path = tmp_path_factory.mktemp("pages") / "pages.npy"
+    np.save(path, arena.pages)
+    return path
+
+
+@pytest.fixture
+def filled(pages_file, tmp_path):
+    """A store of 8 MiB with a spill file, and a fill for it."""
+    pages = np.load(pages_file)
+    with tmemstore.open(REGION, spill=tmp_path / "spill.img") as tm:
+        yield tm, InterleavedFill(tm, pages[:2500], pages[2500:])
+
+
+class TestQuantiles:
+    @pytest.mark.parametrize(
+        ("samples", "permille", "expected"),
+        [
+            ([7], 500, 7),
+            ([2, 1], 500, 1),
+            ([3, 1, 2], 500, 2),
+            ([1, 2, 3, 4], 500, 2),
+            (list(range(1, 101)), 990, 99),
+            (list(range(1, 102)), 990, 100),
+            (list(range(1, 11)), 990, 10),
+            ([5, 6], 0, 5),
+            ([5, 6], 1000, 6),
+        ],
+    )
+    def test_nearest_rank(self, samples, permille, expected):
+        assert nearest_rank(samples, permille) == expected
+
+    def test_every_quantile_is_a_sample(self):
+        samples = [11, 29, 3, 5, 17]
+        assert spread(samples) == {"min": 3, "p50": 11, "p99": 29, "max": 29}
+        assert median(samples) == 11
+
+    def test_nothing_has_no_quantile(self):
+        assert spread([]) == {"min": None, "p50": None, "p99": None, "max": None}
+        assert median([]) is None
+        with pytest.raises(ValueError, match="no samples"):
+            nearest_rank([], 500)
+        with pytest.raises(ValueError, match="permille"):
+            nearest_rank([1], 1001)
+
+
+class TestDearestWindow:
+    COST = SimpleNamespace(drop_ns=10, object_ns=1000, byte_ps=2000)
+
+    def chunks(self, uncopied, allocated=()):
+        names = ["frames_clean", "objects_copied", "objects_uncopied", "bytes_uncopied", "frames_allocated"]
+        rows = np.zeros(len(uncopied), dtype=[(name, np.uint32) for name in names])
+        rows["objects_uncopied"] = uncopied
+        rows["frames_allocated"][list(allocated)] = 1
+        return rows
+
+    def test_the_sum_over_its_chunks_decides(self):
+        chunks = self.chunks([1, 9, 1, 6, 6, 0])
+        assert dearest_start(chunks, self.COST, 512, 6 * 512) == 1 * 512
+        assert dearest_start(chunks, self.COST, 1024, 6 * 512) == 3 * 512
+        assert dearest_start(chunks, self.COST, 6 * 512, 6 * 512) == 0
+
+    def test_bytes_and_drops_count_too(self):
+        chunks = self.chunks([1, 1, 1])
+        chunks["bytes_uncopied"] = [0, 0, 100]
+        assert dearest_start(chunks, self.COST, 512, 3 * 512) == 2 * 512
+        chunks["frames_clean"] = [0, 500, 0]
+        assert dearest_start(chunks, self.COST, 512, 3 * 512) == 1 * 512
+
+    def test_a_window_lies_in_the_region_whole(self):
+        chunks = self.chunks([1, 2, 9])
+        assert dearest_start(chunks, self.COST, 512, 2 * 512 + 100) == 512
+        assert dearest_start(chunks, self.COST, 100, 2 * 512 + 100) == 2 * 512
+        assert dearest_start(chunks, self.COST, 600, 2 * 512 + 100) == 512
+        assert dearest_start(chunks, self.COST, 700, 2 * 512 + 100) == 0
+
+    def test_windows_with_an_allocated_frame_are_passed_over(self):
+        assert dearest_start(self.chunks([1, 9, 1, 3], allocated=[1]), self.COST, 512, 4 * 512) == 3 * 512
+        with pytest.raises(ValueError, match="no window"):
+            dearest_start(self.chunks([1, 9], allocated=[0]), self.COST, 1024, 2 * 512)
+
+
+class TestFill:
+    @pytest.mark.parametrize("percent", [0, 5, 20, 50, 60])
+    def test_every_chunk_holds_the_ratio_within_two_points(self, filled, percent):
+        tm, fill = filled
+        fill.start(percent)
+        assert tm.frame_counts().free == 0
+        assert fill.worst_deviation_points() <= 2
+        assert fill.share_percent() == pytest.approx(percent, abs=0.5)
+
+    def test_it_still_does_after_a_history_and_after_allocations(self, filled):
+        tm, fill = filled
+        fill.start(40)
+        for start in (512, None, 0):
+            fill.churn(100, 300)
+            with tm.alloc_contig("2MiB", start_pfn=start) as contig:
+                assert contig.report.paged_out > 0
+            assert fill.look_around(8) == 8
+            fill.top_up()
+            assert tm.frame_counts().free == 0
+            assert fill.worst_deviation_points() <= 2
+            assert tm.stats().pages_spilled == 0
+        tm.verify()
+        assert fill.check_back(200) == 200
+
+    def test_a_page_that_does_not_come_back_is_noticed(self, filled):
+        _tm, fill = filled
+        fill.start(20)
+        index = int(fill.anon.holding()[0])
+        fill.anon.pages[index, 17] ^= 1
+        with pytest.raises(FillError, match=f"page {index} came back with other bytes"):
+            fill.check_back(fill.anon.count)
+
+    def test_pages_that_run_out_are_an_error_that_says_what_to_do(self, filled):
+        tm, _fill = filled
+        pages = np.arange(300 * 4096, dtype=np.uint64).astype(np.uint8).reshape(300, 4096)
+        with pytest.raises(tmemstore.EnvironmentLacks, match="pages ran out"):
+            InterleavedFill(tm, pages, pages).start(50)
+
+
+class TestSupply:
+    def test_a_spill_file_of_ours_is_removed_and_a_foreign_one_kept(self, tmp_path):
+        with supply.spill_file(None, str(tmp_path / "not" / "there")) as (path, temporary):
+            assert temporary
+            assert tmp_path in type(tmp_path)(path).parents
+        assert list(tmp_path.iterdir()) == []
+        mine = tmp_path / "mine"
+        with supply.spill_file(str(mine), ".") as (path, temporary):
+            assert not temporary
+            mine.write_bytes(b"x")
+        assert not mine.exists()
+        mine.write_bytes(b"x")
+        with supply.spill_file(str(mine), "."):
+            pass
+        assert mine.exists()
+
+    def test_more_than_the_memory_is_refused_before_anything_is_taken(self):
+        with pytest.raises(tmemstore.EnvironmentLacks, match="smaller --region"):
+            supply.check_memory(200 << 40, [0, 100], "live")
+
+    def test_pages_are_collected_by_how_well_they_compress(self, pages_file):
+        raw = supply.collect(4 << 20, [50], "none", str(pages_file))
+        packed = supply.collect(4 << 20, [50], "lz4", str(pages_file))
+        assert len(raw.anon_pages) < len(packed.anon_pages)
+        assert len(raw.file_pages) >= 512
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"region_bytes": 4096}, "at least 1 MiB"),
+        ({"region_bytes": 5000}, "multiple of 4096"),
+        ({"sizes_bytes": ()}, "names no size"),
+        ({"sizes_bytes": (0,)}, "--size is 0 bytes"),
+        ({"sizes_bytes": (1 << 40,)}, "larger than the region"),
+        ({"ratios": (101,)}, "0 to 100"),
+        ({"ratios": ()}, "0 to 100"),
+        ({"repeats": 0}, "at least 1"),
+        ({"deadline_ns": 0}, "longer than nothing"),
+    ],
+)
+def test_arguments_that_cannot_be_measured_are_refused_by_name(change, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        eviction.Arguments(**change)
+
+
+def run_cli(pages_file, out, *more):
+    arguments = ["--region", "8MiB", "--size", "4MiB,8MiB", "--ratios", "20,60", "--repeats", "2"]
+    return main(["bench", "eviction", *arguments, "--pages", str(pages_file), "--out", str(out), "-q", *more])
+
+
+class TestWholeBench:
+    KEYS = frozenset(
+        {
+            "frontswap_percent",
+            "size_bytes",
+            "repeats",
+            "pages_dropped",
+            "pages_paged_out",
+            "bytes_written",
+            "predicted_ns",
+            "elapsed_ns",
+            "cheapest_ns",
+            "endings",
+        }
+    )
+
+    def test_one_json_document_with_a_row_for_each_ratio_and_size(self, pages_file, tmp_path, capfd):
+        assert run_cli(pages_file, tmp_path / "out", "--format", "json") == 0
+        output, remarks = capfd.readouterr()
+        assert remarks == ""
+        document = json.loads(output)
+        assert document == json.loads((tmp_path / "out" / "eviction.json").read_text(encoding="utf-8"))
+        assert document["schema"] == "tmemstore.bench.eviction/1"
+        assert {"machine", "arguments", "rows"} <= set(document)
+        rows = document["rows"]
+        assert [(row["frontswap_percent"], row["size_bytes"]) for row in rows] == [
+            (20, 4 << 20),
+            (20, 8 << 20),
+            (60, 4 << 20),
+            (60, 8 << 20),
+        ]
+        for row in rows:
+            assert set(row) >= self.KEYS
+            assert row["endings"] == {"met": 2, "refused": 0, "aborted": 0}
+            assert row["worst_chunk_deviation_points"] <= 2
+            assert row["interleaved"]
+            assert row["verified"]
+            assert row["pages_checked"] > 0
+            assert row["p99_of_fewer_than_100"]
+            for spread_ns in (row["elapsed_ns"], row["cheapest_ns"]):
+                assert list(spread_ns) == ["min", "p50", "p99", "max"]
+                assert all(type(value) is int for value in spread_ns.values())
+            clean_frames = (100 - row["frontswap_percent"]) / 100 * row["size_bytes"] / 4096
+            assert row["pages_dropped"] == pytest.approx(clean_frames, rel=0.1)
+            assert row["bytes_written"] >= row["pages_paged_out"] * 200
+        assert rows[3]["pages_paged_out"] > rows[1]["pages_paged_out"]
+        assert rows[1]["elapsed_ns"] == rows[1]["cheapest_ns"]
+
+    def test_nothing_is_left_but_the_results(self, pages_file, tmp_path, capfd, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert run_cli(pages_file, "out", "--format", "table") == 0
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+        assert {"eviction.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+        table = capfd.readouterr().out
+        assert max(len(line) for line in table.splitlines()) <= 80
+        assert " 80:20" in table
+
+    def test_a_deadline_that_is_too_short_refuses_and_that_is_fine(self, pages_file, tmp_path, capfd):
+        assert run_cli(pages_file, tmp_path, "--deadline", "1us", "--format", "json") == 0
+        rows = json.loads(capfd.readouterr().out)["rows"]
+        assert all(row["endings"] == {"met": 0, "refused": 2, "aborted": 0} for row in rows)
+        assert all(row["elapsed_ns"]["p50"] is None and row["ns_per_page"] is None for row in rows)
+
+    @pytest.mark.parametrize("codec", ["none", "zstd"])
+    def test_other_codecs(self, pages_file, tmp_path, capfd, codec):
+        arguments = ["--region", "4MiB", "--size", "1MiB", "--ratios", "50", "--repeats", "1", "--codec", codec]
+        arguments += ["--pages", str(pages_file), "--out", str(tmp_path), "-q", "--format", "json"]
+        assert main(["bench", "eviction", *arguments]) == 0
+        (row,) = json.loads(capfd.readouterr().out)["rows"]
+        assert row["endings"]["met"] == 1
+        assert row["worst_chunk_deviation_points"] <= 2
+
+    def test_the_machine_is_described_without_its_name(self, pages_file, tmp_path, capfd):
+        arguments = ["--region", "2MiB", "--size", "2MiB", "--ratios", "0", "--repeats", "1", "--format", "json"]
+        assert main(["bench", "eviction", *arguments, "--pages", str(pages_file), "--out", str(tmp_path), "-q"]) == 0
+        document = json.loads(capfd.readouterr().out)
+        machine = document["machine"]
+        assert {"kernel", "cpu", "cores", "memory_bytes", "python", "tmemstore", "spill"} <= set(machine)
+        assert set(machine["spill"]) == {"filesystem", "device", "direct"}
+        assert platform.node() not in set(map(str, machine.values()))
