@@ -16,8 +16,8 @@ C_LINT := -std=gnu11 -Wall -Wextra -Wshadow -Wvla -Werror -fsyntax-only -Inative
 
 # The Python tests run on a copy of the tree, so that the sanitized core never takes the place of the built one.
 SANITIZE_TREE := build/sanitize
-SANITIZE_COPY := pyproject.toml setup.py README.md LICENSE native tmemstore tests tools
-SANITIZE_TESTS := tests/unit tests/laws tests/property
+SANITIZE_COPY := pyproject.toml setup.py README.md ARCHITECTURE.md CHANGELOG.md LICENSE native tmemstore tests tools bench
+SANITIZE_TESTS := tests/unit tests/laws tests/faults tests/property
 # libasan must be the first library of the process; libstdc++ with it, or C++ exceptions of other extensions
 # (numpy's) end in libasan's abort.
 SANITIZE_PRELOAD = $(shell $(CC) -print-file-name=libasan.so) $(filter /%,$(shell $(CC) -print-file-name=libstdc++.so.6))

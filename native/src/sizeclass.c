@@ -198,11 +198,15 @@ bool packing_owns(const struct packing *packing, uint32_t place, uint32_t entry)
 {
 	uint32_t pfn = place >> UNITS_SHIFT;
 	const struct span *span;
+	uint32_t id;
 	uint32_t at;
 
 	if (pfn >= packing->frames->frames || frame_state(packing->frames, pfn) != FRAME_PACKED)
 		return false;
-	span = packing_span(packing, packing->frames->owner[pfn]);
+	id = packing->frames->owner[pfn];
+	if (id == 0 || id >= packing->spans.end || span_lowest_pfn(packing_span(packing, id), pfn) != pfn)
+		return false;
+	span = packing_span(packing, id);
 	at = offset_of(span, place);
 	return at % span_class_bytes(span) == 0 && at / span_class_bytes(span) < span->capacity &&
 	       span->slot[at / span_class_bytes(span)] == entry;

@@ -73,7 +73,7 @@ uint32_t packing_place(struct packing *packing, uint32_t bytes, uint32_t entry);
 void packing_remove(struct packing *packing, uint32_t place);
 struct pieces packing_pieces(const struct packing *packing, uint32_t place, uint32_t bytes);
 
-/* True if the place names an object of that entry. */
+/* True if the place names an object of that entry; whatever is broken. */
 bool packing_owns(const struct packing *packing, uint32_t place, uint32_t entry);
 
 static inline struct span *packing_span(const struct packing *packing, uint32_t id)

@@ -1,5 +1,5 @@
 /* The I/O threads, their queue, and timed waits.  No wait here ends by its time unless the test is about that. */
-#include "io.h"
+#include "io_inner.h"
 #include "fixture.h"
 
 #define SHORTLY NSEC_PER_MSEC
@@ -234,35 +234,60 @@ static void the_last_request_of_a_closing_is_served(void)
 	CHECK_EQ(close_io(), 0);
 }
 
-/* One of two threads hangs in a transfer of one kind; of that kind none more begins, of the other they do. */
-static void the_last_thread_is_left_to(enum io_op other)
+/* One of two threads hangs in a write: the other takes the load that comes later, not the write that waits. */
+static void no_write_takes_the_last_thread(void)
 {
-	enum io_op kind = other == IO_READ ? IO_WRITE : IO_READ;
+	struct request *request[3];
+
+	CHECK(open_io(2));
+	CHECK_EQ(outcome(submit(IO_WRITE, 7, true)), 0);
+	arm(TMS_FAULT_STALL, FOR_EVER, 0);
+	request[0] = submit(IO_WRITE, 7, true);
+	wait_stalled(1);
+	request[1] = submit(IO_WRITE, 8, true);
+	usleep(5000); /* time to take it, wrongly */
+	request[2] = submit(IO_READ, 7, true);
+	wait_stalled(2);
+	pthread_mutex_lock(&io->lock);
+	CHECK(io->writes.first == &request[1]->io && !io->urgent.first);
+	pthread_mutex_unlock(&io->lock);
+	arm(TMS_FAULT_STALL, 0, 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(outcome(request[i]), 0);
+	CHECK_EQ(close_io(), 0);
+}
+
+/* One of two threads hangs in a load: of a write and a load that wait the other takes the write first. */
+static void no_load_takes_the_last_thread_while_a_write_waits(void)
+{
 	struct request *hanging;
-	struct request *waiting[3];
+	struct request *before;
+	struct request *load;
+	struct request *write;
 
 	CHECK(open_io(2));
 	CHECK_EQ(outcome(submit(IO_WRITE, 7, true)), 0);
 	arm(TMS_FAULT_STALL, 1, 0);
-	hanging = submit(kind, 7, true);
+	hanging = submit(IO_READ, 7, true);
 	wait_stalled(1);
-	for (uint32_t i = 0; i < 3; i++)
-		waiting[i] = submit(kind, 7, true);
-	CHECK_EQ(outcome(submit(other, 7, true)), 0);
-	if (kind == IO_WRITE)
-		CHECK(!io_wait_request(io, &waiting[0]->io, 0));
+	fault_arm(faults, TMS_FAULT_WRITE, &(struct fault_site){ .count = FOR_EVER, .delay_ns = 30 * NSEC_PER_MSEC });
+	before = submit(IO_WRITE, 8, true); /* keeps the other thread busy meanwhile */
+	write = submit(IO_WRITE, 9, true);
+	load = submit(IO_READ, 7, true);
+	CHECK_EQ(outcome(load), 0);
+	CHECK(io_wait_request(io, &write->io, 0));
 	arm(TMS_FAULT_STALL, 0, 0);
 	CHECK_EQ(outcome(hanging), 0);
-	for (uint32_t i = 0; i < 3; i++)
-		CHECK_EQ(outcome(waiting[i]), 0);
+	CHECK_EQ(outcome(before), 0);
+	CHECK_EQ(outcome(write), 0);
 	CHECK_EQ(close_io(), 0);
 }
 
 static void neither_loads_nor_writes_take_the_last_thread_while_the_other_kind_waits(void)
 {
-	the_last_thread_is_left_to(IO_READ);
+	no_write_takes_the_last_thread();
 	CHECK_SO_FAR();
-	the_last_thread_is_left_to(IO_WRITE);
+	no_load_takes_the_last_thread_while_a_write_waits();
 }
 
 static void a_load_that_nobody_wants_before_it_has_begun_is_not_begun(void)

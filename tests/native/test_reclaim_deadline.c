@@ -47,13 +47,13 @@ static void open_scene(const struct scene *scene)
 {
 	fake = (struct fake_clock){ .now_ns = BEGAN, .jump_to_ns = BEGAN + DEADLINE + 1 };
 	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = FRAMES, .spill = scene->swap, .packed = true, .fake = &fake }), TMS_OK);
+	for (uint32_t key = 0; key < CLEAN && scene->clean; key++)
+		CHECK_EQ(fixture_put(&f, f.clean, key, key, RAW), TMS_OK);
 	for (uint32_t key = 0; key < SWAP && scene->swap; key++)
 		CHECK_EQ(fixture_put(&f, f.swap, key, key, noise_of(key)), TMS_OK);
 	if (scene->copied)
 		give_copies();
 	CHECK_SO_FAR();
-	for (uint32_t key = 0; key < CLEAN && scene->clean; key++)
-		CHECK_EQ(fixture_put(&f, f.clean, key, key, RAW), TMS_OK);
 	fake.jump_at = 0;
 	atomic_store(&fake.reads, 0);
 }
@@ -70,6 +70,7 @@ static void look_over(const struct scene *scene, const struct tms_report *r, boo
 	CHECK_EQ(stats.ranges_out, met);
 	CHECK_EQ(stats.pages_clean, (scene->clean ? CLEAN : 0) - r->clean_dropped);
 	CHECK_EQ(stats.pages_swap, scene->swap ? SWAP : 0);
+	CHECK(r->clean_dropped == 0 || stats.pages_spilled == stats.pages_swap); /* clean pages go last */
 	CHECK_VERIFIES(f.store);
 	for (uint32_t key = 0; key < SWAP && scene->swap; key++)
 		CHECK(fixture_holds(&f, f.swap, key, key, noise_of(key)));

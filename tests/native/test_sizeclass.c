@@ -215,10 +215,31 @@ static void a_place_that_names_no_object_is_owned_by_nobody(void)
 	close_packing();
 }
 
+/* The walk of verify asks about structures that may be broken. */
+static void a_frame_whose_span_does_not_name_it_holds_no_object_of_anybody(void)
+{
+	const uint32_t wrong[] = { 0, 2, 3, UINT32_MAX }; /* none, another, one that is not there, none that could be */
+	uint32_t pfn;
+
+	CHECK(open_packing());
+	CHECK(packing_add_span(&packing, 3000, 0, 8) && packing_add_span(&packing, 1000, 0, 8));
+	object[1].place = packing_place(&packing, 3000, 1);
+	pfn = object[1].place >> UNITS_SHIFT;
+	CHECK_EQ(frames.owner[pfn], 1);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		frames.owner[pfn] = wrong[i];
+		CHECK(!packing_owns(&packing, object[1].place, 1));
+	}
+	frames.owner[pfn] = 1;
+	CHECK(packing_owns(&packing, object[1].place, 1));
+	close_packing();
+}
+
 int main(void)
 {
 	RUN(objects_keep_their_bytes_whatever_comes_and_goes_around_them);
 	RUN(no_number_of_frames_wastes_a_byte_a_frame_less_than_the_one_chosen);
 	RUN(a_place_that_names_no_object_is_owned_by_nobody);
+	RUN(a_frame_whose_span_does_not_name_it_holds_no_object_of_anybody);
 	return check_finish(__FILE__);
 }

@@ -60,17 +60,20 @@ static void play(uint32_t limit, uint64_t seed)
 	CHECK(spill_init(&spill, (uint64_t)limit * BLOCK_BYTES));
 	for (int step = 0; step < 3000; step++) {
 		uint32_t block = SPILL_HEADER_BLOCKS + rng_below(&rng, spill.end);
+		bool draining = step / 300 % 2;
 
-		if (rng_below(&rng, step / 1000 % 2 ? 30 : 8) == 0) {
+		if (rng_below(&rng, draining ? 60 : 8) == 0) {
 			take(1 + rng_below(&rng, 150), limit);
 			CHECK_SO_FAR();
-		} else if (block < spill.end && users[block] && rng_below(&rng, 3) == 0) {
+		} else if (block < spill.end && users[block] && rng_below(&rng, 8) == 0) {
 			spill_get(&spill, block);
 			users[block]++;
-		} else if (block < spill.end && users[block]) {
-			spill_put(&spill, block);
-			users[block]--;
 		}
+		for (uint32_t i = 0; i < (draining ? 20 : 1); i++, block += 7)
+			if (block < spill.end && users[block]) {
+				spill_put(&spill, block);
+				users[block]--;
+			}
 	}
 	walk();
 	CHECK_SO_FAR();

@@ -114,6 +114,8 @@ static void a_full_spill_file_ends_it_and_costs_no_page(void)
 		CHECK_EQ(fixture_put(&f, f.swap, key, key, RAW), TMS_OK);
 	w = window(0, FRAMES, NSEC_PER_SEC * 20);
 	CHECK_EQ(run(&w), TMS_REASON_SPILL);
+	while (fixture_stats(&f).spill_writes_pending || fixture_stats(&f).pages_copied < 50)
+		usleep(100);
 	for (uint32_t key = 0; key < 60; key++)
 		CHECK(fixture_holds(&f, f.swap, key, key, RAW));
 	CHECK_VERIFIES(f.store);

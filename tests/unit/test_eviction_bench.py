@@ -2,6 +2,7 @@
 
 import json
 import platform
+from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,8 +34,11 @@ def pages_file(tmp_path_factory):
 def filled(pages_file, tmp_path):
     """A store of 8 MiB with a spill file, and a fill for it."""
     pages = np.load(pages_file)
-    with tmemstore.open(REGION, spill=tmp_path / "spill.img") as tm:
-        yield tm, InterleavedFill(tm, pages[:2500], pages[2500:])
+    with (
+        tmemstore.open(REGION, spill=tmp_path / "spill.img") as tm,
+        closing(InterleavedFill(tm, pages[:2500], pages[2500:])) as fill,
+    ):
+        yield tm, fill
 
 
 class TestQuantiles:

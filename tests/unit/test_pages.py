@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tmemstore.bench import anonymous_child, filepages, foreign, pages
+from tmemstore.bench import anonymous, anonymous_child, filepages, foreign, pages
 from tmemstore.bench.arena import PAGE, Arena, Seen
 
 
@@ -120,6 +120,26 @@ class TestAnonymousPages:
         finally:
             program.close()
         assert sum(len(block) for block in blocks) >= 256
+
+    def test_a_program_the_kernel_lets_nobody_look_into_is_left_out_with_a_note(self, monkeypatch):
+        class Closed:
+            name = "perl"
+            ended = False
+
+            def snapshots(self, _most):
+                raise PermissionError(1, "Operation not permitted")
+
+            def close(self):
+                self.ended = True
+
+        program = Closed()
+        monkeypatch.setattr(foreign, "start", lambda _texts: iter([program]))
+        with anonymous.AnonymousPages(Arena(300, Seen()), 300) as source:
+            while source.arena.count < 300:
+                assert source.collect(300, wait=True)
+        assert source.notes == ["the memory of perl could not be read: Operation not permitted"]
+        assert program.ended
+        assert set(source.origins) == {"python"}
 
 
 class TestLivePages:

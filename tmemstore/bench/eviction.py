@@ -8,7 +8,7 @@ again, the hole being refilled each time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from tmemstore.bench.windows import dearest_start
 
 SCHEMA = "tmemstore.bench.eviction/1"
 DEFAULT_RATIOS = tuple(range(0, 101, 10))
-DEFAULT_REPEATS = 3
+DEFAULT_REPEATS = 2
 INTERLEAVE_POINTS = 2.0
 """By how much a chunk's share of frontswap frames may differ from the ratio, in points."""
 
@@ -90,7 +90,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
         tm = stack.enter_context(tmemstore.open(arguments.region_bytes, spill=spill, codec=arguments.codec))
         say("collecting pages", 0.0)
         source = supply.collect(arguments.region_bytes, arguments.ratios, arguments.codec, arguments.pages)
-        fill = InterleavedFill(tm, source.file_pages, source.anon_pages)
+        fill = stack.enter_context(closing(InterleavedFill(tm, source.file_pages, source.anon_pages)))
         for number, percent in enumerate(arguments.ratios):
             behind = _COLLECTING_SHARE + (1 - _COLLECTING_SHARE) * number / len(arguments.ratios)
             say(f"cleancache:frontswap {100 - percent}:{percent}", behind)

@@ -208,8 +208,10 @@ class Controller:
 
     def close(self) -> None:
         """Ends store and region. Arrays made from the view of a range stay valid. Closing twice is fine."""
-        self.store.close()
-        self.region.close()
+        try:
+            self.store.close()
+        finally:
+            self.region.close()
 
     def __enter__(self) -> Self:
         if self.closed:
