@@ -164,3 +164,13 @@ def working_in(folder):
         except OSError:
             continue
     return found
+
+
+def test_the_defaults_of_the_command_are_those_of_the_bench():
+    """The command names them itself, because --help must not import numpy."""
+    from tmemstore.bench import eviction
+
+    options = main.build_parser().parse_args(["bench", "eviction"])
+    assert options.repeats == eviction.DEFAULT_REPEATS
+    assert tuple(options.ratios) == eviction.DEFAULT_RATIOS
+    assert options.region == eviction.Arguments().region_bytes

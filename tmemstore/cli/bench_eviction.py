@@ -67,7 +67,7 @@ def add_parser(commands: Any) -> None:
         metavar="LIST",
         help="percent of all frames that hold frontswap pages, separated by commas (default: 0,10,...,100)",
     )
-    add("--repeats", type=checked(_repeats), default="3", metavar="N", help="allocations for each row (default: 3)")
+    add("--repeats", type=checked(_repeats), default="2", metavar="N", help="allocations for each row (default: 2)")
     add("--deadline", type=time_ns, metavar="TIME", help="deadline of each allocation (default: none)")
     add(
         "--spill",
