@@ -209,27 +209,6 @@ static void a_stall_ends_when_it_is_disarmed_or_the_thread_is_abandoned(void)
 	stall_until(false);
 }
 
-/* The write is held up between its beginning and its sync; meanwhile another thread's sync fails. */
-static void a_failed_sync_is_that_of_every_write_that_began_before_it(void)
-{
-	struct io_config config;
-	pthread_t thread;
-	void *error;
-
-	CHECK(open_device(&config));
-	fault_arm(config.faults, TMS_FAULT_SHORT_WRITE, &(struct fault_site){ .count = 1, .delay_ns = 300 * NSEC_PER_MSEC });
-	CHECK_EQ(pthread_create(&thread, NULL, write_one, &config), 0);
-	while (fault_fired(config.faults, TMS_FAULT_SHORT_WRITE) == 0)
-		usleep(100);
-	pthread_mutex_lock(&syncs.lock);
-	syncs.failures++;
-	pthread_mutex_unlock(&syncs.lock);
-	CHECK_EQ(pthread_join(thread, &error), 0);
-	CHECK_EQ((intptr_t)error, EIO);
-	CHECK_EQ(serve(&config, IO_WRITE, 1), 0);
-	close_device(&config);
-}
-
 int main(void)
 {
 	RUN(what_was_written_is_read);
@@ -241,6 +220,5 @@ int main(void)
 	RUN(corruption_changes_what_was_read_and_not_what_is_kept);
 	RUN(truncation_cuts_at_the_offset);
 	RUN(a_stall_ends_when_it_is_disarmed_or_the_thread_is_abandoned);
-	RUN(a_failed_sync_is_that_of_every_write_that_began_before_it);
 	return check_finish(__FILE__);
 }

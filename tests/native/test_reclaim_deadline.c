@@ -58,18 +58,6 @@ static void open_scene(const struct scene *scene)
 	atomic_store(&fake.reads, 0);
 }
 
-/* Once the device has answered, no batch is lost. */
-static void wait_until_quiet(void)
-{
-	uint32_t idle = 0;
-
-	while (fixture_stats(&f).spill_writes_pending || io_has_completed(f.store->io))
-		usleep(100);
-	for (const struct page_out *batch = f.store->idle; batch; batch = batch->next_idle)
-		idle++;
-	CHECK_EQ(idle, PAGE_OUT_BATCHES);
-}
-
 static void look_over(const struct scene *scene, const struct tms_report *r, bool met)
 {
 	const struct tms_stats stats = fixture_stats(&f);
@@ -86,8 +74,6 @@ static void look_over(const struct scene *scene, const struct tms_report *r, boo
 	CHECK_VERIFIES(f.store);
 	for (uint32_t key = 0; key < SWAP && scene->swap; key++)
 		CHECK(fixture_holds(&f, f.swap, key, key, noise_of(key)));
-	if (scene->swap)
-		wait_until_quiet();
 }
 
 /* Lets the clock jump past the deadline at its 2nd reading, its 3rd and so on, until an allocation ends

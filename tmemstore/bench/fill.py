@@ -25,20 +25,17 @@ _FILE_PAGES = 64
 """Pages of one cleancache inode."""
 _GROUP = 2048
 """Most pages put in one step."""
-_SHARED_GROUP = 128
+_SHARED_GROUP = 256
 """From so many frontswap pages on a second thread takes half of them."""
-_CACHED_GROUP = 128
-"""Pages in one call: they stay in the processor's cache on their way."""
 _SPAN_FRAMES = 8
 """Most frames that one frontswap page takes at once (it opens a span that others share)."""
 _LAST_GROUP = 4
 _MOST_DEBT = 4
 _SETTLED_FRAMES = 256
 """Until so many frames have been filled with frontswap pages each page may open a span of its own."""
-_WELL_BEFORE = 64
+_WELL_BEFORE = 10 * _SPAN_FRAMES
 """While a chunk wants more frontswap frames than this it takes large groups."""
-_AT_ONCE = 48
-"""So many frames may be taken by spans that are opened at once, on top of what the pages take."""
+_HISTORY_GROUP = 256
 _MOST_REJECTS = 64
 
 Indices = NDArray[np.int64]
@@ -58,6 +55,7 @@ class Stock:
         self.pages = pages
         self.held = np.zeros(len(pages), dtype=np.bool_)
         self.stale = np.zeros(len(pages), dtype=np.bool_)
+        self._buffer: Pages = np.empty((_GROUP, PAGE), dtype=np.uint8)
         self._order = order
         self._spare = deque(order.permutation(len(pages)).tolist())
 
@@ -75,6 +73,12 @@ class Stock:
         """Take up to ``count`` pages that the store does not hold, those given back longest ago first."""
         spare = self._spare
         return np.array([spare.popleft() for _ in range(min(count, len(spare)))], dtype=np.int64)
+
+    def gather(self, indices: Indices) -> Pages:
+        """Return these pages side by side, in a buffer that the next call overwrites; at most 2048 of them."""
+        gathered: Pages = self._buffer[: len(indices)]
+        np.take(self.pages, indices, axis=0, out=gathered, mode="clip")
+        return gathered
 
     def put(self, indices: Indices, accepted: NDArray[np.bool_]) -> int:
         """Note which of the taken pages the store holds now; the others are given back.  Returns how many it holds."""
@@ -126,9 +130,7 @@ class InterleavedFill:
         self.clean = Stock(file_pages, self._order)
         self.anon = Stock(anon_pages, self._order)
         self._helper = ThreadPoolExecutor(1, "tmemstore-bench-fill")
-        self._buffer: Pages = np.empty((_CACHED_GROUP, PAGE), dtype=np.uint8)
-        self._helper_buffer: Pages = np.empty_like(self._buffer)
-        self._out: Pages = np.empty_like(self._buffer)
+        self._out: Pages = np.empty((_GROUP, PAGE), dtype=np.uint8)
         self.percent = 0
 
     def close(self) -> None:
@@ -182,7 +184,7 @@ class InterleavedFill:
         because a page may take a span of frames, and clean pages make up for that only as long as the chunk has room.
         """
         if self.percent == 0:
-            return min(now.free, _CACHED_GROUP), 0
+            return min(now.free, _GROUP), 0
         if self.percent == ALL:
             return 0, _GROUP
         share = self.percent / ALL
@@ -192,35 +194,29 @@ class InterleavedFill:
         room = min(CHUNK_FRAMES - (start.free - now.free) % CHUNK_FRAMES, now.free)
         wanted = share * room - ahead
         if wanted > _WELL_BEFORE and now.frontswap - start.frontswap > _SETTLED_FRAMES:
-            return 0, min(_GROUP, int((wanted - _AT_ONCE) * 0.8 * self.anon.count / now.frontswap))
+            # Spans fill up together, so that several may be opened at once on top of what the pages take.
+            return 0, min(_GROUP, int((wanted - _WELL_BEFORE * 3 / 4) * 0.75 * self.anon.count / now.frontswap))
         # At the very end of a chunk a span of its own does more harm than going without.
         if ahead < 0 and (room > 2 * _SPAN_FRAMES or (room >= _SPAN_FRAMES and wanted > _SPAN_FRAMES / 2)):
-            return 0, max(1, int(min(wanted, _WELL_BEFORE) / 4) - 3)
-        return min(int(max(ahead, 0) / share) + 1, now.free, _CACHED_GROUP), 0
+            return 0, max(1, int(min(wanted, _WELL_BEFORE) / _SPAN_FRAMES))
+        return min(int(max(ahead, 0) / share) + 1, now.free, _GROUP), 0
 
     def _store(self, count: int) -> tuple[int, int]:
         """Store up to ``count`` frontswap pages; return how many there were, and how many were accepted."""
         indices = self.anon.take(count)
+        pages = self.anon.gather(indices)
         if len(indices) < _SHARED_GROUP:
-            return len(indices), self.anon.put(indices, self._keep(indices, self._buffer))
+            return len(indices), self.anon.put(indices, self._swap.store_many(indices, pages))
         # Compressing is nearly all of the work, and it holds neither the store's lock nor the interpreter's.
         half = len(indices) // 2
-        other = self._helper.submit(self._keep, indices[:half], self._helper_buffer)
-        accepted = self._keep(indices[half:], self._buffer)
+        other = self._helper.submit(self._swap.store_many, indices[:half], pages[:half])
+        accepted = self._swap.store_many(indices[half:], pages[half:])
         return len(indices), self.anon.put(indices, np.concatenate([other.result(), accepted]))
-
-    def _keep(self, indices: Indices, buffer: Pages) -> NDArray[np.bool_]:
-        """Store these frontswap pages by way of ``buffer``, in groups that stay in the processor's cache."""
-        accepted = np.empty(len(indices), dtype=np.bool_)
-        for start in range(0, len(indices), len(buffer)):
-            some = indices[start : start + len(buffer)]
-            accepted[start : start + len(some)] = self._swap.store_many(some, _gather(self.anon.pages, some, buffer))
-        return accepted
 
     def _put(self, count: int) -> tuple[int, int]:
         """Put up to ``count`` clean pages; returns like ``_store``."""
         indices = self.clean.take(count)
-        accepted = self._fs.put_page_many(*_file_keys(indices), _gather(self.clean.pages, indices, self._buffer))
+        accepted = self._fs.put_page_many(*_file_keys(indices), self.clean.gather(indices))
         return len(indices), self.clean.put(indices, accepted)
 
     # ---- after an allocation, and history ----
@@ -250,10 +246,21 @@ class InterleavedFill:
         return self._load_some(self.anon.holding(), count)
 
     def _load_some(self, indices: Indices, count: int) -> int:
-        some = self._order.choice(indices, size=min(count, len(indices)), replace=False)
-        for start in range(0, len(some), _CACHED_GROUP):
-            self._load(some[start : start + _CACHED_GROUP])
+        some = self._order.choice(indices, size=min(count, len(indices), _GROUP), replace=False)
+        self._load(some)
         return len(some)
+
+    def _load(self, indices: Indices) -> None:
+        """Load up to 2048 frontswap pages and compare each with what went in."""
+        out = self._out[: len(indices)]
+        if not self._swap.load_many(indices, out).all():
+            raise FillError("a frontswap page that was accepted cannot be loaded: a defect of tmemstore")
+        self._compare(self.anon, indices, out)
+
+    def _compare(self, stock: Stock, indices: Indices, got: Pages) -> None:
+        same = (got == stock.gather(indices)).all(axis=1)
+        if not same.all():
+            raise FillError(f"page {int(indices[~same][0])} came back with other bytes: a defect of tmemstore")
 
     def churn(self, clean_pages: int, swap_pages: int) -> None:
         """Give the store a history: about so many pages of each kind leave in random order, and pages come.
@@ -263,21 +270,21 @@ class InterleavedFill:
         """
         clean = self._pick(self.clean, clean_pages)
         swap = self._pick(self.anon, swap_pages)
-        for start in range(0, max(len(clean), len(swap)), _CACHED_GROUP):
-            some = clean[start : start + _CACHED_GROUP]
+        for start in range(0, max(len(clean), len(swap)), _HISTORY_GROUP):
+            some = clean[start : start + _HISTORY_GROUP]
             if len(some):
                 found = self._fs.get_page_many(*_file_keys(some), self._out[: len(some)])
                 self._compare(self.clean, some[found], self._out[: len(some)][found])
                 self.clean.give_back(some)
                 self._put(len(some))
-            some = swap[start : start + _CACHED_GROUP]
+            some = swap[start : start + _HISTORY_GROUP]
             if len(some):
                 self._load(some)
                 for index in some.tolist():
                     self._swap.invalidate_page(index)
                 self.anon.held[some] = False
                 again = self._order.permutation(some)
-                self.anon.put(again, self._keep(again, self._buffer))
+                self.anon.put(again, self._swap.store_many(again, self.anon.gather(again)))
         self.top_up()
 
     def _pick(self, stock: Stock, count: int) -> Indices:
@@ -299,13 +306,6 @@ class InterleavedFill:
         whole = frames == (CHUNK_FRAMES if (frames == CHUNK_FRAMES).any() else frames)
         share = 100 * chunks["frames_frontswap"][whole] / frames[whole]
         return float(np.abs(share - self.percent).max())
-
-
-def _gather(pages: Pages, indices: Indices, buffer: Pages) -> Pages:
-    """Return the pages of these numbers side by side, in ``buffer``."""
-    gathered: Pages = buffer[: len(indices)]
-    np.take(pages, indices, axis=0, out=gathered, mode="clip")
-    return gathered
 
 
 def _file_keys(indices: Indices) -> tuple[Indices, Indices]:
