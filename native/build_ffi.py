@@ -13,7 +13,7 @@ from pathlib import Path
 from cffi import FFI
 
 NATIVE = Path("native")
-HEADER = NATIVE / "include" / "tmemstore.h"
+HEADERS = (NATIVE / "include" / "tmemstore.h", NATIVE / "include" / "tmemstore_contig.h")
 MARKS = ("/* cffi: begin */", "/* cffi: end */")
 SANITIZERS = ("address", "undefined", "leak", "thread")
 
@@ -21,11 +21,12 @@ WARNINGS = ["-Wall", "-Wextra", "-Wshadow"]
 COMPILE_ARGS = ["-std=gnu11", "-fvisibility=hidden", "-pthread", *WARNINGS]
 
 
-def declarations(header: str) -> str:
-    """Return what stands between the two cffi marks of the header's text; ValueError unless each is there once."""
+def declarations(path: Path) -> str:
+    """Return what stands between the two cffi marks of a header; ValueError unless each is there once."""
+    header = path.read_text(encoding="utf-8")
     begin, end = MARKS
     if header.count(begin) != 1 or header.count(end) != 1 or header.index(begin) > header.index(end):
-        message = f"{HEADER} must hold {begin!r} and then {end!r}, each once"
+        message = f"{path} must hold {begin!r} and then {end!r}, each once"
         raise ValueError(message)
     return header.partition(begin)[2].partition(end)[0]
 
@@ -50,13 +51,15 @@ def ffi_builder() -> FFI:
     headers = sorted(str(path) for path in NATIVE.glob("*/*.h"))
 
     builder = FFI()
-    builder.cdef(declarations(HEADER.read_text(encoding="utf-8")))
+    for header in HEADERS:
+        builder.cdef(declarations(header))
     builder.set_source(
         "tmemstore._native",
         '#include "tmemstore.h"',
         sources=sources,
         depends=[*headers, str(NATIVE / "build_ffi.py")],
-        include_dirs=[str(HEADER.parent), str(NATIVE / "src")],
+        include_dirs=[str(HEADERS[0].parent), str(NATIVE / "src")],
+        libraries=["m"],
         extra_compile_args=[*COMPILE_ARGS, *speed, *sanitize],
         extra_link_args=["-pthread", *sanitize],
     )

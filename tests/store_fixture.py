@@ -21,6 +21,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         if spill is True:
             spill = tmp_path / f"spill-{len(stores)}.img"
         options.setdefault("storage", support.MODEL)
+        options.setdefault("writeback", "back")  # nothing is written but what an allocation asks for
         tm = tmemstore.open(region, spill or None, **options)
         stores.append(tm)
         return tm

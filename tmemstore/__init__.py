@@ -12,13 +12,18 @@ See `tmemstore.open`, and README.md for a whole session.
 """
 
 from tmemstore.codecs import codec_advice, codec_origins
-from tmemstore.controller.controller import Controller, open  # noqa: A004 - tmemstore.open, as gzip.open
+from tmemstore.controller.contract import Contract, ContractError, ContractState
+from tmemstore.controller.controller import Controller
 from tmemstore.controller.cost import CostModel
+from tmemstore.controller.opening import open  # noqa: A004 - tmemstore.open, as gzip.open
+from tmemstore.controller.planner import Estimate
+from tmemstore.controller.policy import Ratio
 from tmemstore.errors import (
     AllocationAborted,
     AllocationRefused,
     EnvironmentLacks,
     PoolError,
+    ProfileError,
     SpillError,
     TmemError,
     VerifyError,
@@ -35,6 +40,8 @@ from tmemstore.stats import (
     Stats,
     Window,
 )
+from tmemstore.storage.emulated import EmulatedDevice, Episode
+from tmemstore.storage.profile import StorageProfile
 from tmemstore.stores.cleancache import Cleancache
 from tmemstore.stores.frontswap import Frontswap
 from tmemstore.stores.tmem import TmemStore
@@ -44,21 +51,30 @@ __all__ = [
     "AllocationRefused",
     "Cleancache",
     "ContigRange",
+    "Contract",
+    "ContractError",
+    "ContractState",
     "Controller",
     "CostModel",
     "Effort",
+    "EmulatedDevice",
     "Ending",
     "EnvironmentLacks",
+    "Estimate",
+    "Episode",
     "FaultSite",
     "FrameCounts",
     "Frontswap",
     "Place",
     "PoolError",
+    "ProfileError",
+    "Ratio",
     "ReclaimReport",
     "Region",
     "SpillError",
     "SpillInfo",
     "Stats",
+    "StorageProfile",
     "TmemError",
     "TmemStore",
     "VerifyError",

@@ -45,3 +45,7 @@ class EnvironmentLacks(TmemError):
 
 class VerifyError(TmemError):
     """`verify()` found a broken invariant: a defect of tmemstore or damaged memory."""
+
+
+class ProfileError(ValueError):
+    """A storage profile that is broken, foreign, or from another device."""

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from tmemstore._binding import check, ffi, lib, text
 from tmemstore.errors import EnvironmentLacks, PoolError
 from tmemstore.stats import ReclaimReport
-from tmemstore.units import PAGE_SIZE, format_size, parse_pages
+from tmemstore.units import PAGE_SIZE, format_size, parse_pages, parse_size
 
 MIN_BYTES: Final = 1 << 20
 MAX_BYTES: Final = 256 << 30
@@ -53,28 +53,32 @@ class Region:
     """A contiguous area, reserved and populated once, that a `TmemStore` lends to pages.
 
     `size`: bytes or "256MiB", a multiple of 4096, from 1 MiB up to what the machine has (256 GiB at most).
+    `escape`: size of the escape reserve, RAM outside the area that reclaim may fill; a multiple of 4096, 0 for none.
     `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses, `notes` says so and
     the region goes on without. `ValueError` for a wrong size, `EnvironmentLacks` where there is no memory for it.
 
-    Attributes: `size_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`, `copy_variant`
+    Attributes: `size_bytes`, `escape_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`, `copy_variant`
     (how pages are copied in), `notes`.
     """
 
-    def __init__(self, size: int | str, *, hugetlb: bool = False, mlock: bool = False) -> None:
+    def __init__(self, size: int | str, *, escape: int | str = 0, hugetlb: bool = False, mlock: bool = False) -> None:
         size_bytes = parse_pages(size, "region") * PAGE_SIZE
         if not MIN_BYTES <= size_bytes < MAX_BYTES:
             raise ValueError(
                 f"a region has from {format_size(MIN_BYTES)} to less than {format_size(MAX_BYTES)}, "
                 f"not {format_size(size_bytes)}"
             )
+        reserve_bytes = parse_pages(escape, "escape") * PAGE_SIZE if parse_size(escape) else 0
         available = _available_bytes()
-        if available is not None and size_bytes > available:
+        if available is not None and size_bytes + reserve_bytes > available:
+            with_reserve = f" and an escape reserve of {format_size(reserve_bytes)} do" if reserve_bytes else " does"
             raise EnvironmentLacks(
-                f"a region of {format_size(size_bytes)} does not fit into the {available >> 20} MiB of memory that are "
-                "available; choose a smaller one"
+                f"a region of {format_size(size_bytes)}{with_reserve} not fit into the {available >> 20} MiB of memory "
+                "that are available; choose a smaller one"
             )
         config = ffi.new("struct tms_region_config *")
         config.size_bytes = size_bytes
+        config.reserve_bytes = reserve_bytes
         config.nontemporal_from_bytes = _NONTEMPORAL_FROM_BYTES
         config.hugetlb = hugetlb
         config.mlock = mlock
@@ -89,6 +93,7 @@ class Region:
         check(code, "region")
         self._handle: Any = ffi.gc(made[0], lib.tms_region_destroy)
         self.size_bytes: int = info.size_bytes
+        self.escape_bytes: int = info.reserve_bytes
         self.frames: int = info.frames
         self.chunks: int = info.chunks
         self.base_address: int = info.base_address

@@ -48,6 +48,10 @@ class FaultSite(enum.IntEnum):
     STALL = 8
     BEFORE_DROP = 9
     BEFORE_COMMIT = 10
+    AFTER_PROPOSE = 11
+    DURING_MOVE = 12
+    DURING_GATHER = 13
+    BEFORE_ZERO = 14
 
 
 class FrameCounts(NamedTuple):
@@ -64,7 +68,8 @@ class FrameCounts(NamedTuple):
 class Stats:
     """A snapshot of the counters. Fields and their meaning: `struct tms_stats` in native/include/tmemstore.h.
 
-    Sizes are bytes, everything else counts. `*_rejects` and `allocs_by_reason` map a reason to a count.
+    Sizes are bytes, everything else counts. `*_rejects`, `allocs_by_reason`: reason to count; `written_by_cause`: cause to
+    bytes.
     """
 
     clean_puts: int
@@ -75,6 +80,7 @@ class Stats:
     clean_evicted: int
     swap_stores: int
     swap_rejects: dict[str, int]
+    swap_evicted: int
     swap_loads: int
     swap_hits_region: int
     swap_hits_spill: int
@@ -86,7 +92,11 @@ class Stats:
     pages_fill: int
     pages_spilled: int
     pages_copied: int
+    pages_reserve: int
     bytes_kept: int
+    reserve_bytes: int
+    reserve_bytes_used: int
+    uncopied_bytes: int
     objects: int
     pools: int
     frames: int
@@ -105,6 +115,7 @@ class Stats:
     spill_write_errors: int
     spill_read_errors: int
     spill_writes_pending: int
+    written_by_cause: dict[str, int]
     allocs_met: int
     allocs_refused: int
     allocs_aborted: int
@@ -113,15 +124,26 @@ class Stats:
     alloc_clean_dropped: int
     alloc_copied_dropped: int
     alloc_paged_out: int
+    alloc_migrated_inside: int
+    alloc_migrated_reserve: int
+    alloc_compressed: int
+    allocs_run: int
+    allocs_within_p50: int
+    allocs_within_p99: int
+    allocs_within_bound: int
     metadata_bytes: int
+    contracts: tuple[Any, ...] = ()
 
     @classmethod
-    def from_c(cls, raw: Any, reject_names: list[str], reason_names: list[str]) -> Stats:
+    def from_c(cls, raw: Any, reject_names: list[str], reason_names: list[str], cause_names: list[str]) -> Stats:
         """Copies a `struct tms_stats`, naming the elements of its arrays."""
-        values: dict[str, Any] = {field.name: getattr(raw, field.name) for field in fields(cls)}
+        values: dict[str, Any] = {
+            field.name: getattr(raw, field.name) for field in fields(cls) if field.name != "contracts"
+        }
         for name in ("clean_rejects", "swap_rejects"):
             values[name] = dict(zip(reject_names, values[name], strict=True))
         values["allocs_by_reason"] = dict(zip(reason_names, values["allocs_by_reason"], strict=True))
+        values["written_by_cause"] = dict(zip(cause_names, values["written_by_cause"], strict=True))
         return cls(**values)
 
 
@@ -129,8 +151,11 @@ class Stats:
 class Window:
     """A run of frames `[start_pfn, end_pfn)` and what was in it when it was looked at.
 
-    Objects are frontswap pages that occupy a frame or a part of one; `objects_uncopied` must be written before
-    their frames come free, `objects_copied` have a valid copy in the spill file. `predicted_ns`: by the cost model.
+    Objects are frontswap pages that occupy a frame or a part of one; `objects_uncopied` must be moved or written before
+    their frames come free, `objects_copied` have a valid copy in the spill file. The plan: of the uncopied objects
+    `to_migrate` fit into the `room_bytes` elsewhere in memory, `to_page_out` go to the spill file, `to_compress` of both
+    are made smaller first. `predicted_ns`, `p99_ns`, `bound_ns`: by the cost model, the last at the confidence asked
+    for. `bytes_short`: of a refused allocation, what cannot be written within the deadline.
     """
 
     start_pfn: int
@@ -141,7 +166,15 @@ class Window:
     objects_copied: int
     objects_uncopied: int
     bytes_uncopied: int
+    room_bytes: int
+    to_migrate: int
+    to_compress: int
+    to_page_out: int
+    bytes_to_page_out: int
+    bytes_short: int
     predicted_ns: int
+    p99_ns: int
+    bound_ns: int
 
     @property
     def end_pfn(self) -> int:
@@ -161,13 +194,14 @@ class ReclaimReport:
     `elapsed_ns`: until the commit point if MET, else until everything was given back. `commit_ns`: the clock at the
     commit point, 0 if it was never reached. `waited_ns`: in timed waits for the device. `paged_out`: objects written
     to the spill file by this call, `bytes_written` with them, complete or not if it was aborted; `copied_dropped`:
-    objects that had a copy before.
+    objects that had a copy before; `migrated_inside`, `migrated_reserve`: objects moved to other frames of the region,
+    to the escape reserve; `compressed`: of these and the paged out those made smaller first; `clean_evicted`: clean
+    pages outside the window that made room. `recovery_ns`: refused as recovering, the time until it would be met.
     """
 
     ending: Ending
     reason: str
     window: Window
-    bound_ns: int
     deadline_ns: int
     elapsed_ns: int
     cpu_ns: int
@@ -178,15 +212,25 @@ class ReclaimReport:
     commit_ns: int
     clean_dropped: int
     copied_dropped: int
+    migrated_inside: int
+    migrated_reserve: int
+    compressed: int
+    clean_evicted: int
     paged_out: int
     bytes_written: int
     write_batches: int
     starved: bool
+    recovery_ns: int | None = None
 
     @property
     def predicted_ns(self) -> int:
         """What the cost model expected for the window, in ns."""
         return self.window.predicted_ns
+
+    @property
+    def bound_ns(self) -> int:
+        """What the cost model guaranteed for the window at the confidence asked for, in ns."""
+        return self.window.bound_ns
 
     @property
     def pages_dropped(self) -> int:
@@ -199,7 +243,7 @@ class ReclaimReport:
 
         `slack_ns`: the thread was kept off the CPU for longer than this (elapsed - CPU - waited): it was starved.
         """
-        plain = {"ending", "reason", "window", "starved"}
+        plain = {"ending", "reason", "window", "starved", "recovery_ns"}
         values: dict[str, Any] = {f.name: getattr(raw, f.name) for f in fields(cls) if f.name not in plain}
         off_cpu_ns = raw.elapsed_ns - raw.cpu_ns - raw.waited_ns
         return cls(

@@ -1,8 +1,9 @@
 /*
  * tmemstore: a reserved contiguous memory area lent to cleancache and frontswap pages only.
  *
- * The only public header.  Everything between the two cffi marks is read by native/build_ffi.py as
- * well, so that the Python binding cannot drift from it; that part stays free of macros.
+ * The only header to include; tmemstore_contig.h, with contiguous ranges and what bounds their time, comes
+ * with it.  Everything between the two cffi marks of each is read by native/build_ffi.py as well, so that the
+ * Python binding cannot drift from it; that part stays free of macros.
  *
  * Laws that hold for every function:
  *   - Nothing here prints, aborts, reads the environment or keeps a hidden global.
@@ -60,11 +61,45 @@ const char *tms_code_text(int code);
 /* ---- clock: the core has none of its own ------------------------------------------------------ */
 
 /* now_ns never runs backwards.  cpu_ns is the CPU time of the calling thread.  Both may be called
- * from any thread.  A null pointer in place of a struct tms_clock means the system's monotonic clock. */
+ * from any thread.  A null pointer in place of a struct tms_clock means the system's monotonic clock.
+ * spend null: time passes by itself.  Else the clock is virtual: the core calls spend for what its work
+ * and its waiting take by the model, and one thread at a time drives the store. */
 struct tms_clock {
 	uint64_t (*now_ns)(void *context);
 	uint64_t (*cpu_ns)(void *context);
 	void *context;
+	void (*spend)(void *context, uint64_t ns);
+};
+/* A virtual clock that starts at *now_ns and keeps its time there. */
+void tms_virtual_clock(uint64_t *now_ns, struct tms_clock *ret);
+
+/* ---- an emulated device -------------------------------------------------------------------------- */
+
+enum { TMS_EPISODES = 16 };
+
+/* From start_ns on, for duration_ns, every request takes slow_permille / 1000 of its time; 0: nothing
+ * moves until the episode is over.  Times on the store's clock, counted from the opening of the device. */
+struct tms_episode {
+	uint64_t start_ns;
+	uint64_t duration_ns; /* 0: no episode; UINT64_MAX: without end */
+	uint64_t slow_permille;
+};
+
+/* A request of b bytes takes request_ns + b * byte_ps / 1000, times a lognormal factor of mean 1, one
+ * request after the other.  Each request draws from the seed, so that the same requests in the same order
+ * take the same times.  Episodes hold for the part of a request, pauses included, that lies in them; where
+ * they overlap the slowest counts. */
+struct tms_device {
+	uint64_t seed;
+	uint64_t write_request_ns, write_byte_ps;
+	uint64_t read_request_ns, read_byte_ps; /* of either kind, 512 KiB take less than 1000 s */
+	uint64_t sigma_permille;    /* of the logarithm of the factor; 0: none; at most 3000 */
+	uint64_t pause_every_bytes; /* written between two pauses: the mean of an exponential distribution, at
+				     * least 4096; 0: none */
+	uint64_t pause_ns;          /* mean, less than 1000 s; a pause lasts from half of it to one and a half */
+	uint64_t size_bytes;        /* 0: none but the file's or the memory's */
+	struct tms_episode episodes[16];
+	bool in_memory;             /* keep the data in RAM, not in the spill file */
 };
 
 /* ---- region: the reserved area ------------------------------------------------------------------ */
@@ -73,6 +108,7 @@ enum tms_copy { TMS_COPY_AUTO = 0, TMS_COPY_PLAIN = 1, TMS_COPY_NONTEMPORAL = 2 
 
 struct tms_region_config {
 	uint64_t size_bytes;            /* page multiple, 1 MiB to 256 GiB */
+	uint64_t reserve_bytes;         /* RAM outside the area that reclaim may fill; page multiple, 0: none */
 	uint64_t nontemporal_from_bytes; /* TMS_COPY_AUTO: regions of this size and more are written past the cache */
 	int32_t copy;                   /* enum tms_copy */
 	bool hugetlb;                   /* ask for reserved huge pages; goes on without where refused */
@@ -81,6 +117,7 @@ struct tms_region_config {
 
 struct tms_region_info {
 	uint64_t size_bytes;
+	uint64_t reserve_bytes;
 	uint64_t frames;
 	uint64_t chunks;      /* the last one may be short */
 	uint64_t base_address;
@@ -140,7 +177,9 @@ struct tms_spill_info {
 struct tms_store_config {
 	const struct tms_clock *clock; /* null: the system's monotonic clock */
 	struct tms_codec codec;
-	const char *spill_path;        /* null: no page-out route */
+	struct tms_codec denser;       /* for the compress route; kind TMS_CODEC_NONE: there is none */
+	const char *spill_path;        /* null: no page-out route, unless a device in memory is emulated */
+	const struct tms_device *device; /* emulated, over the spill file or in memory; null: the file is the device */
 	uint64_t spill_limit_bytes;    /* 0: none but the device's */
 	uint64_t spill_preallocate_bytes;
 	uint64_t io_timeout_ns;
@@ -214,98 +253,6 @@ enum tms_place {
 };
 int tms_where_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, uint8_t *places);
 
-/* ---- contiguous ranges -------------------------------------------------------------------------- */
-
-enum tms_effort { TMS_EFFORT_FREE = 0, TMS_EFFORT_DROP = 1, TMS_EFFORT_MIGRATE = 2, TMS_EFFORT_COMPRESS = 3, TMS_EFFORT_PAGE_OUT = 4, TMS_EFFORTS = 5 };
-enum tms_ending { TMS_MET = 0, TMS_REFUSED = 1, TMS_ABORTED = 2 };
-enum tms_reason {
-	TMS_REASON_NONE = 0,
-	TMS_REASON_NO_WINDOW = 1,  /* refused: an allocated frame in every window */
-	TMS_REASON_EFFORT = 2,     /* refused: no window can be emptied at this effort */
-	TMS_REASON_DEADLINE = 3,   /* refused: the bound exceeds the deadline */
-	TMS_REASON_TIME = 4,       /* aborted: something was slower than its model */
-	TMS_REASON_SPILL = 5,      /* aborted: the spill device failed or is full */
-	TMS_REASON_MEMORY = 6,     /* aborted: no memory for the bookkeeping */
-	TMS_REASON_CLOSED = 7,     /* aborted: the store was closed meanwhile */
-	TMS_REASONS = 8
-};
-
-/* What it takes to empty a window: t0_ns + frames * frame_ns + drops * drop_ns + objects * object_ns
- * + bytes * byte_ps / 1000 + zeroed frames * zero_ns.  byte_ps is picoseconds a kept byte. */
-struct tms_cost {
-	uint64_t t0_ns;
-	uint64_t frame_ns; /* isolating and claiming a frame, whatever it holds */
-	uint64_t drop_ns;
-	uint64_t object_ns;
-	uint64_t byte_ps;
-	uint64_t zero_ns;
-};
-
-struct tms_alloc_request {
-	uint64_t frames;
-	uint64_t align_frames;  /* power of two, at least 1 */
-	uint64_t start_pfn;     /* used if fixed */
-	uint64_t deadline_ns;   /* from the call on */
-	struct tms_cost cost;
-	uint64_t bound_permille; /* bound = predicted * this / 1000 */
-	int32_t effort;
-	bool fixed;
-	bool zero;
-	bool refuse_over_bound; /* false: nothing is refused for time */
-};
-
-/* A window and what is in it.  Objects are frontswap pages that occupy a frame or a part of one. */
-struct tms_window {
-	uint64_t start_pfn;
-	uint64_t frames;
-	uint64_t frames_free;
-	uint64_t frames_clean;     /* ephemeral pages: one drop each */
-	uint64_t frames_frontswap;
-	uint64_t objects_copied;   /* with a valid spill copy: one drop each */
-	uint64_t objects_uncopied; /* must be written first */
-	uint64_t bytes_uncopied;
-	uint64_t predicted_ns;
-};
-
-struct tms_report {
-	struct tms_window window;
-	uint64_t bound_ns;
-	uint64_t deadline_ns;
-	uint64_t elapsed_ns;  /* call to commit, or to the end of an undo */
-	uint64_t cpu_ns;      /* of the calling thread */
-	uint64_t waited_ns;   /* in timed waits for the device */
-	uint64_t write_ns;    /* until the last page-out was complete */
-	uint64_t drop_ns;
-	uint64_t zero_ns;
-	uint64_t commit_ns;   /* the clock at the commit point, from the call on; 0: never reached */
-	uint64_t clean_dropped;
-	uint64_t copied_dropped;   /* frontswap pages that had a copy before */
-	uint64_t paged_out;
-	uint64_t bytes_written;    /* to the device, whole blocks */
-	uint64_t write_batches;
-	int32_t ending;
-	int32_t reason;
-	uint32_t range; /* MET: the handle for tms_release; else 0 */
-};
-
-/* Chooses the cheapest window (or takes the fixed one) without touching anything.  TMS_OK, or
- * TMS_ALLOC_REFUSED with the reason. */
-int tms_propose(tms_store *store, const struct tms_alloc_request *request, struct tms_window *window, int32_t *reason);
-/* One whole allocation.  TMS_OK (met), TMS_ALLOC_REFUSED, TMS_ALLOC_ABORTED or an error; the report is
- * filled in the first three cases. */
-int tms_alloc_contig(tms_store *store, const struct tms_alloc_request *request, struct tms_report *report);
-int tms_release(tms_store *store, uint32_t range);
-
-/* ---- measuring the device ----------------------------------------------------------------------- */
-
-/* Writes up to bytes to free spill blocks, for at most budget_ns, as a page-out would.  Nothing is kept. */
-struct tms_write_sample {
-	uint64_t bytes;      /* 0: no spill file, no room, or an error */
-	uint64_t elapsed_ns; /* for these bytes; more than this where batches is 0 */
-	uint64_t batches;    /* complete */
-};
-int tms_measure_write(tms_store *store, uint64_t bytes, uint64_t budget_ns, struct tms_write_sample *ret);
-
 /* ---- looking in --------------------------------------------------------------------------------- */
 
 enum tms_reject {
@@ -313,7 +260,9 @@ enum tms_reject {
 	TMS_REJECT_POOR = 1,     /* does not compress, and no whole frame to be had */
 	TMS_REJECT_DISABLED = 2,
 	TMS_REJECT_MEMORY = 3,   /* no memory for the bookkeeping */
-	TMS_REJECTS = 4
+	TMS_REJECT_CEILING = 4,  /* a contract, or the frontswap share, allows it in no chunk */
+	TMS_REJECT_SPILL = 5,    /* write-through: the device failed or is full */
+	TMS_REJECTS = 6
 };
 const char *tms_reject_name(int reject);
 const char *tms_reason_name(int reason);
@@ -321,14 +270,18 @@ const char *tms_reason_name(int reason);
 struct tms_stats {
 	/* cleancache, events */
 	uint64_t clean_puts, clean_gets, clean_hits, clean_flushes, clean_evicted;
-	uint64_t clean_rejects[4];
+	uint64_t clean_rejects[6];
 	/* frontswap, events; incompressible: kept raw because they did not compress */
 	uint64_t swap_stores, swap_loads, swap_hits_region, swap_hits_spill, swap_flushes, swap_incompressible, load_errors;
-	uint64_t swap_rejects[4];
+	uint64_t swap_rejects[6];
+	uint64_t swap_evicted; /* frames given up because a copy was in the spill file */
 	/* pages held now; fill: same-filled ones of both kinds; spilled: only in the spill file; copied: in the
 	 * region and in the spill file */
-	uint64_t pages_clean, pages_swap, pages_fill, pages_spilled, pages_copied;
+	uint64_t pages_clean, pages_swap, pages_fill, pages_spilled, pages_copied, pages_reserve;
 	uint64_t bytes_kept; /* frontswap bytes in the region, as kept */
+	/* the escape reserve; uncopied: frontswap data without a completed copy, in region and reserve; both with
+	 * every object rounded up to 64 bytes */
+	uint64_t reserve_bytes, reserve_bytes_used, uncopied_bytes;
 	uint64_t objects, pools;
 	/* frames now */
 	uint64_t frames, frames_free, frames_clean, frames_frontswap, frames_isolated, frames_allocated;
@@ -337,10 +290,14 @@ struct tms_stats {
 	/* spill; total: the extent of the file, ever used at once */
 	uint64_t spill_blocks_used, spill_blocks_total, spill_bytes_written, spill_bytes_read;
 	uint64_t spill_write_errors, spill_read_errors, spill_writes_pending;
+	uint64_t written_by_cause[6]; /* bytes of completed writes, by enum tms_cause */
 	/* allocations; ranges_out: now */
 	uint64_t allocs_met, allocs_refused, allocs_aborted, ranges_out;
-	uint64_t allocs_by_reason[8];
+	uint64_t allocs_by_reason[10];
 	uint64_t alloc_clean_dropped, alloc_copied_dropped, alloc_paged_out;
+	uint64_t alloc_migrated_inside, alloc_migrated_reserve, alloc_compressed;
+	/* allocations that ran, and how many of them took no longer than was said before */
+	uint64_t allocs_run, allocs_within_p50, allocs_within_p99, allocs_within_bound;
 	uint64_t metadata_bytes;
 };
 int tms_stats(tms_store *store, struct tms_stats *ret);
@@ -356,6 +313,7 @@ struct tms_chunk {
 	uint32_t objects_copied;
 	uint32_t objects_uncopied;
 	uint32_t bytes_uncopied;
+	uint32_t units_uncopied;   /* the same with every object rounded up to 64 bytes, in these */
 };
 int tms_chunks(tms_store *store, uint64_t n, struct tms_chunk *ret);
 /* The few counts a filling loop steers by: free, clean, frontswap, isolated, allocated. */
@@ -376,9 +334,13 @@ enum tms_fault_site {
 	TMS_FAULT_SHORT_WRITE = 6,  /* one system call writes half of what it was given */
 	TMS_FAULT_CORRUPT = 7,      /* what was read is changed */
 	TMS_FAULT_STALL = 8,        /* the I/O thread hangs until the site is disarmed */
-	TMS_FAULT_BEFORE_DROP = 9,  /* delay only: the allocating thread is held up here */
+	TMS_FAULT_BEFORE_DROP = 9,  /* delay only, here and below: the allocating thread is held up */
 	TMS_FAULT_BEFORE_COMMIT = 10,
-	TMS_FAULT_SITES = 11
+	TMS_FAULT_AFTER_PROPOSE = 11, /* the window is isolated */
+	TMS_FAULT_DURING_MOVE = 12,   /* a step of migrating or compressing */
+	TMS_FAULT_DURING_GATHER = 13, /* a step of filling a batch */
+	TMS_FAULT_BEFORE_ZERO = 14,
+	TMS_FAULT_SITES = 15
 };
 /* Arms a site: lets skip hits pass, then fires on the next count ones (UINT64_MAX: for ever).
  * count 0 disarms.  delay_ns holds up the thread that hits it. */
@@ -386,6 +348,8 @@ int tms_fault_arm(tms_store *store, int site, uint64_t skip, uint64_t count, int
 /* How often a site has fired since it was armed. */
 int tms_fault_fired(tms_store *store, int site, uint64_t *ret);
 /* cffi: end */
+
+#include "tmemstore_contig.h"
 
 #ifdef __cplusplus
 }

@@ -1,24 +1,62 @@
 /*
  * admit.c: finding room.
  *
- * Laws: 1. only ephemeral pages are evicted, for whichever kind of page comes in: a put never costs a
- * persistent page.  2. half-empty spans are compacted before a page is evicted.  3. a page in a range
- * that is being emptied is not evicted: its frame would not come free.
+ * Laws: 1. what is given up for a page is an ephemeral page or a frame whose data lies in the spill file as
+ * well: a put never costs a persistent page.  2. half-empty spans are compacted before a page is evicted, and
+ * ephemeral pages go before copied ones.  3. a page in a range that is being emptied is not evicted: its
+ * frame would not come free.  4. a persistent page comes to lie only in a chunk whose ceilings allow it.
  * Locks: the store's.
  */
 #include "admit.h"
 
-static bool is_outside_ranges(const void *context, uint32_t id)
-{
-	const struct holdings *held = context;
+/* Copied pages looked at, from the coldest on, for one whose chunk has room for the newcomer. */
+#define COPIED_LOOK 64
+/* Rounds of giving up copied pages until a chunk has enough frames free together. */
+#define COPIED_ROUNDS 16
 
+struct wanted {
+	const struct holdings *held;
+	const struct admission *page;
+	uint32_t frames;
+};
+
+static bool chunk_is_usable(const struct wanted *wanted, uint32_t chunk, uint32_t new_frames)
+{
+	struct ceiling_view view = holdings_ceiling(wanted->held);
+	struct newcomer newcomer = { wanted->page->bytes, new_frames };
+
+	return !wanted->page->persistent || ceiling_allows(&view, chunk, &newcomer);
+}
+
+static bool takes_new_frames(const void *context, uint32_t chunk)
+{
+	const struct wanted *wanted = context;
+
+	return chunk_is_usable(wanted, chunk, wanted->frames);
+}
+
+static bool takes_object(const void *context, uint32_t chunk)
+{
+	return chunk_is_usable(context, chunk, 0);
+}
+
+static bool lies_outside_ranges(const struct holdings *held, uint32_t id)
+{
 	return !frame_is_isolated(&held->region->frames, holdings_entry(held, id)->place >> UNITS_SHIFT);
 }
 
-/* Evicts the next ephemeral page.  The frame that came free, or PFN_NONE. */
-static uint32_t evict_one(struct holdings *held)
+static bool is_evictable(const void *context, uint32_t id)
 {
-	uint32_t id = evict_victim(&held->evict, is_outside_ranges, held);
+	const struct wanted *wanted = context;
+	uint32_t chunk = holdings_entry(wanted->held, id)->place >> UNITS_SHIFT >> CHUNK_SHIFT;
+
+	return lies_outside_ranges(wanted->held, id) && takes_new_frames(wanted, chunk);
+}
+
+/* Evicts the next ephemeral page whose chunk will do.  The frame that came free, or PFN_NONE. */
+static uint32_t evict_one(struct holdings *held, const struct wanted *wanted)
+{
+	uint32_t id = wanted->page->depth >= ADMIT_CLEAN ? evict_victim(&held->evict, is_evictable, wanted) : 0;
 	uint32_t pfn;
 
 	if (!id)
@@ -37,17 +75,52 @@ static bool compact(struct holdings *held)
 	return true;
 }
 
-uint32_t admit_frame(struct holdings *held)
-{
-	uint32_t pfn = frame_next_free(&held->region->frames, 0);
+/* ---- giving up frames of copied pages ---------------------------------------------------------------- */
 
-	if (pfn == PFN_NONE && compact(held))
-		pfn = frame_next_free(&held->region->frames, 0);
-	return pfn == PFN_NONE ? evict_one(held) : pfn;
+static void give_up_span(struct holdings *held, uint32_t span_id)
+{
+	const struct span *span = packing_span(&held->region->packing, span_id);
+	uint32_t left = span->used;
+	uint32_t id = 0;
+
+	/* The span is gone with its last object, hence the count. */
+	for (uint32_t slot = 0; left; left--, slot++) {
+		slot = span_next_used(span, slot, &id);
+		if (!(holdings_entry(held, id)->flags & ENTRY_COPY))
+			continue;
+		shrink_drop_resident(held, id);
+		held->stats.swap_evicted++;
+	}
 }
 
-/* Evicts further ephemeral pages of a chunk until it has that many free frames; first those that no get
- * has asked for since the eviction order looked last. */
+/* The coldest copied page outside ranges in a chunk that the ceilings allow, and all that shares its span:
+ * their frames come free together.  False: none among those looked at. */
+static bool give_up_copied(struct holdings *held, const struct wanted *wanted)
+{
+	uint32_t id = aging_cold(&held->aging, AGE_COPIED, 0);
+
+	for (uint32_t look = COPIED_LOOK; id && look; look--) {
+		const struct entry *entry = holdings_entry(held, id);
+		uint32_t pfn = entry->place >> UNITS_SHIFT;
+
+		if (lies_outside_ranges(held, id) && takes_object(wanted, pfn >> CHUNK_SHIFT)) {
+			if (entry->flags & ENTRY_PACKED) {
+				give_up_span(held, held->region->frames.owner[pfn]);
+			} else {
+				shrink_drop_resident(held, id);
+				held->stats.swap_evicted++;
+			}
+			return true;
+		}
+		id = aging_newer(&held->aging, id);
+	}
+	return false;
+}
+
+/* ---- ephemeral pages of one chunk -------------------------------------------------------------------- */
+
+/* Evicts ephemeral pages of a chunk until it has that many free frames; first those that no get has asked for
+ * since the eviction order looked last. */
 static void evict_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frames)
 {
 	const struct frame_table *table = &held->region->frames;
@@ -64,37 +137,137 @@ static void evict_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frame
 		}
 }
 
-/* Adds a span of as many frames as the class packs best into, or of as many as can be had together. */
-static enum admit_result add_span(struct holdings *held, uint32_t bytes)
+/* Where the pages to be given up next all lie in chunks that are at their ceiling: any chunk that is not, and
+ * has ephemeral pages.  Looked for from where one was found last, so that a look is short until all are full. */
+static bool evict_in_open_chunk(struct holdings *held, const struct wanted *wanted)
 {
-	struct tms_region *region = held->region;
-	uint32_t want = packing_span_frames(bytes);
-	uint32_t chunk = frame_chunk_with_free(&region->frames, want);
-	uint32_t have;
+	const struct frame_table *table = &held->region->frames;
+	const uint32_t want = wanted->frames ? wanted->frames : 1;
 
-	if (chunk == PFN_NONE || region->frames.chunk[chunk].frames_free < want) {
-		uint32_t freed = compact(held) ? PFN_NONE : evict_one(held);
+	if (!wanted->page->persistent || !held->ceiling.active || wanted->page->depth < ADMIT_CLEAN)
+		return false;
+	for (uint32_t look = 0; look < table->chunks; look++) {
+		uint32_t chunk = (held->open_hint + look) % table->chunks;
+		const struct tms_chunk *counts = &table->chunk[chunk];
 
-		if (freed != PFN_NONE)
-			evict_in_chunk(held, freed >> CHUNK_SHIFT, want);
-		chunk = frame_chunk_with_free(&region->frames, want);
+		if (!counts->frames_clean || counts->frames_leaving || !takes_new_frames(wanted, chunk))
+			continue;
+		held->open_hint = chunk;
+		evict_in_chunk(held, chunk, want);
+		return true;
 	}
-	if (chunk == PFN_NONE)
-		return ADMIT_FULL;
-	have = region->frames.chunk[chunk].frames_free;
-	return packing_add_span(&region->packing, bytes, chunk, have < want ? have : want) ? ADMIT_OK : ADMIT_NO_MEMORY;
+	return false;
 }
 
-enum admit_result admit_packed(struct holdings *held, uint32_t bytes, uint32_t id, bool fail_span, uint32_t *place)
-{
-	struct packing *packing = &held->region->packing;
-	enum admit_result result = ADMIT_OK;
+/* ---- frames ------------------------------------------------------------------------------------------ */
 
-	*place = packing_place(packing, bytes, id);
+static uint32_t free_frame(const struct wanted *wanted)
+{
+	const struct frame_table *frames = &wanted->held->region->frames;
+	uint32_t chunk = frame_chunk_with_free(frames, 1, takes_new_frames, wanted);
+
+	return chunk == PFN_NONE ? PFN_NONE : frame_next_free(frames, chunk << CHUNK_SHIFT);
+}
+
+static bool is_limited(const struct wanted *wanted)
+{
+	struct ceiling_view view = holdings_ceiling(wanted->held);
+	struct newcomer newcomer = { wanted->page->bytes, wanted->frames };
+
+	return wanted->page->persistent && !wanted->page->moves && !ceiling_allows_somewhere(&view, &newcomer);
+}
+
+static enum admit_result none(const struct wanted *wanted)
+{
+	return wanted->page->persistent && wanted->held->ceiling.active ? ADMIT_CEILING : ADMIT_FULL;
+}
+
+enum admit_result admit_frame(struct holdings *held, const struct admission *page, uint32_t *pfn)
+{
+	struct wanted wanted = { held, page, 1 };
+
+	if (is_limited(&wanted))
+		return ADMIT_CEILING;
+	*pfn = free_frame(&wanted);
+	if (*pfn == PFN_NONE && compact(held))
+		*pfn = free_frame(&wanted);
+	if (*pfn == PFN_NONE)
+		*pfn = evict_one(held, &wanted);
+	if (*pfn == PFN_NONE && evict_in_open_chunk(held, &wanted))
+		*pfn = free_frame(&wanted);
+	for (int round = 0; *pfn == PFN_NONE && round < COPIED_ROUNDS; round++) {
+		if (page->depth < ADMIT_ANY || !give_up_copied(held, &wanted))
+			break;
+		*pfn = free_frame(&wanted);
+	}
+	return *pfn == PFN_NONE ? none(&wanted) : ADMIT_OK;
+}
+
+/* ---- spans ------------------------------------------------------------------------------------------- */
+
+/* The chunk for a new span, after making room where that is needed; PFN_NONE: there is none. */
+static uint32_t find_chunk(struct holdings *held, const struct wanted *wanted)
+{
+	const struct frame_table *table = &held->region->frames;
+	uint32_t chunk = frame_chunk_with_free(table, wanted->frames, takes_new_frames, wanted);
+
+	if (chunk != PFN_NONE && table->chunk[chunk].frames_free >= wanted->frames)
+		return chunk;
+	/* What compaction frees may lie in a chunk that is at its ceiling. */
+	if (compact(held))
+		chunk = frame_chunk_with_free(table, wanted->frames, takes_new_frames, wanted);
+	else
+		chunk = PFN_NONE;
+	if (chunk == PFN_NONE) {
+		uint32_t freed = evict_one(held, wanted);
+
+		if (freed != PFN_NONE)
+			evict_in_chunk(held, freed >> CHUNK_SHIFT, wanted->frames);
+		else
+			(void)evict_in_open_chunk(held, wanted);
+	}
+	for (int round = 0; round < COPIED_ROUNDS; round++) {
+		chunk = frame_chunk_with_free(table, wanted->frames, takes_new_frames, wanted);
+		if (chunk != PFN_NONE || wanted->page->depth < ADMIT_ANY || !give_up_copied(held, wanted))
+			break;
+	}
+	return chunk;
+}
+
+/* Adds a span of as many frames as the class packs best into, or of as many as can be had together. */
+static enum admit_result add_span(struct holdings *held, const struct admission *page)
+{
+	struct tms_region *region = held->region;
+	struct wanted wanted = { held, page, packing_span_frames(page->bytes) };
+	uint32_t chunk;
+	uint32_t have;
+
+	if (is_limited(&wanted))
+		return ADMIT_CEILING;
+	if (page->fail_span)
+		return ADMIT_NO_MEMORY;
+	chunk = find_chunk(held, &wanted);
+	if (chunk == PFN_NONE)
+		return none(&wanted);
+	have = region->frames.chunk[chunk].frames_free;
+	if (!packing_add_span(&region->packing, page->bytes, chunk, have < wanted.frames ? have : wanted.frames))
+		return ADMIT_NO_MEMORY;
+	return ADMIT_OK;
+}
+
+enum admit_result admit_packed(struct holdings *held, const struct admission *page, uint32_t id, uint32_t *place)
+{
+	struct wanted wanted = { held, page, 0 };
+	struct packing *packing = &held->region->packing;
+	enum admit_result result;
+
+	if (is_limited(&wanted))
+		return ADMIT_CEILING;
+	*place = packing_place(packing, page->bytes, id, takes_object, &wanted);
 	if (*place != PLACE_NONE)
 		return ADMIT_OK;
-	result = fail_span ? ADMIT_NO_MEMORY : add_span(held, bytes);
+	result = add_span(held, page);
 	if (result == ADMIT_OK)
-		*place = packing_place(packing, bytes, id);
+		*place = packing_place(packing, page->bytes, id, NULL, NULL);
 	return result;
 }

@@ -21,10 +21,11 @@ enum entry_flag {
 	ENTRY_PERSISTENT = 1,
 	ENTRY_FILL = 2,
 	ENTRY_PACKED = 4,   /* kept compressed, size bytes of it; else raw */
-	ENTRY_RESIDENT = 8, /* place names the bytes in the region */
+	ENTRY_RESIDENT = 8, /* place names the bytes in the region or in its reserve */
 	ENTRY_COPY = 16,    /* block and unit name a completed copy in the spill file */
 	ENTRY_WRITING = 32, /* block and unit name a copy under way; they belong to the write until it is complete */
-	ENTRY_VISITED = 64  /* by a get since the eviction order looked last */
+	ENTRY_VISITED = 64, /* by a get since the order of its kind looked last */
+	ENTRY_DENSE = 128   /* PACKED by the denser codec */
 };
 
 /* 52 bytes: the object's number is cut in two so that none are lost to alignment. */
@@ -34,7 +35,7 @@ struct entry {
 	uint32_t index;
 	uint32_t hash_next;
 	struct link sibling; /* pages of the same object */
-	struct link order;   /* eviction order */
+	struct link order;   /* eviction order, or age */
 	uint32_t place;      /* FILL: with block, the value */
 	uint32_t block;
 	uint32_t check_low; /* checksum of the spill copy */

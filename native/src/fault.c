@@ -32,6 +32,11 @@ void faults_put(struct faults *faults)
 	free(faults);
 }
 
+void faults_set_clock(struct faults *faults, const struct tms_clock *clock)
+{
+	faults->clock = *clock;
+}
+
 void fault_arm(struct faults *faults, int site, const struct fault_site *how)
 {
 	pthread_mutex_lock(&faults->lock);
@@ -83,7 +88,9 @@ bool fault_hit_armed(struct faults *faults, int site, int32_t *error)
 			atomic_fetch_and(&faults->armed, ~(1U << site));
 	}
 	pthread_mutex_unlock(&faults->lock);
-	if (fires && delay_ns)
+	if (fires && delay_ns && clock_is_virtual(&faults->clock))
+		clock_spend(&faults->clock, delay_ns);
+	else if (fires && delay_ns)
 		sleep_ns(delay_ns);
 	return fires;
 }

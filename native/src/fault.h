@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "check.h"
+#include "clock.h"
 
 struct fault_site {
 	uint64_t skip;
@@ -25,6 +25,7 @@ struct faults {
 	atomic_uint armed; /* bit s: site s has count left */
 	atomic_uint held;  /* bit s: site s was armed and is not disarmed */
 	pthread_mutex_t lock;
+	struct tms_clock clock; /* that delays are spent on, if it is virtual; else they are slept */
 	struct fault_site site[TMS_FAULT_SITES];
 };
 
@@ -32,6 +33,8 @@ struct faults {
 struct faults *faults_create(void);
 void faults_get(struct faults *faults);
 void faults_put(struct faults *faults);
+/* Before anybody else knows them. */
+void faults_set_clock(struct faults *faults, const struct tms_clock *clock);
 void fault_arm(struct faults *faults, int site, const struct fault_site *how);
 uint64_t fault_fired(struct faults *faults, int site);
 

@@ -176,7 +176,7 @@ void frame_release_run(struct frame_table *table, uint32_t start, uint32_t end)
 	}
 }
 
-uint32_t frame_chunk_with_free(const struct frame_table *table, uint32_t frames)
+uint32_t frame_chunk_with_free(const struct frame_table *table, uint32_t frames, frame_chunk_fn usable, const void *context)
 {
 	uint32_t best = PFN_NONE;
 	uint32_t most = 0;
@@ -184,7 +184,7 @@ uint32_t frame_chunk_with_free(const struct frame_table *table, uint32_t frames)
 	for (uint32_t pfn = frame_next_free(table, 0); pfn != PFN_NONE;) {
 		uint32_t chunk = pfn >> CHUNK_SHIFT;
 
-		if (table->chunk[chunk].frames_free > most) {
+		if (table->chunk[chunk].frames_free > most && (!usable || usable(context, chunk))) {
 			best = chunk;
 			most = table->chunk[chunk].frames_free;
 			if (most >= frames)

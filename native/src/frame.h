@@ -82,9 +82,11 @@ void frame_claim_run(struct frame_table *table, uint32_t start, uint32_t end);
 /* Allocated frames become free. */
 void frame_release_run(struct frame_table *table, uint32_t start, uint32_t end);
 
+/* Whether a chunk may be taken from. */
+typedef bool (*frame_chunk_fn)(const void *context, uint32_t chunk);
 /* The chunk with at least that many free frames and the lowest number, or, where none has so many, the
- * one with the most; PFN_NONE if no frame is free at all. */
-uint32_t frame_chunk_with_free(const struct frame_table *table, uint32_t frames);
+ * one with the most, among those that are usable (null: all); PFN_NONE if none of them has a free frame. */
+uint32_t frame_chunk_with_free(const struct frame_table *table, uint32_t frames, frame_chunk_fn usable, const void *context);
 
 uint64_t frame_table_bytes(const struct frame_table *table);
 

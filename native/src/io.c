@@ -23,15 +23,33 @@ struct thread_start {
 	uint32_t number;
 };
 
+/* The samples tell what a write takes while the device is at work, other people's loads included. */
+static void take_sample(struct io *io, const struct io_request *request)
+{
+	uint64_t now_ns = clock_now_ns(&io->config.clock);
+	uint64_t from_ns = request->begun_ns > io->last_write_ns ? request->begun_ns : io->last_write_ns;
+
+	io->last_write_ns = now_ns;
+	if (request->error)
+		return;
+	io->samples++;
+	io->sample[io->samples % IO_SAMPLES] = (struct tms_write_served){
+		.number = io->samples, .bytes = request->bytes, .cause = request->cause, .service_ns = now_ns - from_ns
+	};
+}
+
 static void count_ended(struct io *io, const struct io_request *request)
 {
 	if (request->op == IO_WRITE) {
+		take_sample(io, request);
 		io->counters.writes_pending--;
+		io->counters.bytes_pending -= request->bytes;
 		if (request->error && request->error != ECANCELED)
 			io->counters.write_errors++;
 		else if (!request->error)
 			io->counters.bytes_written += request->bytes;
 	} else if (request->op == IO_READ) {
+		io->counters.reads_pending--;
 		if (request->error && request->error != ECANCELED)
 			io->counters.read_errors++;
 		else if (!request->error)
@@ -71,6 +89,7 @@ static void free_io(struct io *io)
 	if (io->config.fd >= 0)
 		close(io->config.fd);
 	faults_put(io->config.faults);
+	emulate_destroy(io->config.emulate);
 	pthread_cond_destroy(&io->work);
 	pthread_cond_destroy(&io->changed);
 	pthread_mutex_destroy(&io->lock);
@@ -163,20 +182,21 @@ int io_start(const struct io_config *config, struct io **ret, int32_t *error)
 	faults_get(config->faults);
 	io->users = 1;
 	pthread_mutex_lock(&io->lock);
-	while (io->threads < config->threads && io->threads < IO_THREADS_MAX) {
+	while (!io_is_virtual(io) && io->threads < config->threads && io->threads < IO_THREADS_MAX) {
 		*error = start_thread(io, io->threads);
 		if (*error)
 			break;
 		io->threads++;
 		io->users++;
 	}
-	if (io->threads) {
+	if (io->threads || io_is_virtual(io)) {
 		*error = 0;
 		pthread_mutex_unlock(&io->lock);
 		*ret = io;
 		return TMS_OK;
 	}
 	io->config.fd = -1;
+	io->config.emulate = NULL;
 	leave(io);
 	return TMS_E_SYSTEM;
 }

@@ -6,6 +6,8 @@
 
 #include <pthread.h>
 
+#include "clock.h"
+#include "emulate.h"
 #include "fault.h"
 
 enum io_op { IO_WRITE, IO_READ, IO_TRUNCATE };
@@ -18,6 +20,9 @@ struct io_request {
 	uint64_t offset;
 	uint32_t bytes;
 	uint8_t *buffer;
+	int32_t cause;  /* of a write, enum tms_cause */
+	uint64_t begun_ns; /* when it was submitted */
+	uint64_t due_ns;   /* on a virtual clock: when it completes */
 	int32_t error;  /* errno; 0: the transfer is complete and, without O_DIRECT, synced */
 	bool done;
 	bool watched;   /* somebody waits for this one: it is not put on the completed list */
@@ -31,6 +36,8 @@ struct io_config {
 	bool direct;
 	uint32_t threads;
 	struct faults *faults; /* shared: a reference is taken */
+	struct tms_clock clock;
+	struct emulate *emulate; /* owned from io_start on; null: the device is what the fd is */
 };
 
 struct io_counters {
@@ -39,6 +46,8 @@ struct io_counters {
 	uint64_t write_errors;
 	uint64_t read_errors;
 	uint64_t writes_pending;
+	uint64_t bytes_pending; /* of them */
+	uint64_t reads_pending;
 };
 
 /* TMS_OK, TMS_E_NO_MEMORY, or TMS_E_SYSTEM with *error: no thread to be had; the fd is not taken then. */
@@ -48,7 +57,7 @@ void io_submit(struct io *io, struct io_request *request);
 /* The next completed request that nobody watches, or null. */
 struct io_request *io_reap(struct io *io);
 /* True: io_reap has something.  Cheap; a hint without a lock. */
-bool io_has_completed(const struct io *io);
+bool io_has_completed(struct io *io);
 
 /* How many requests have ended so far, and how often io_notify was called. */
 uint64_t io_ended(const struct io *io);
@@ -78,5 +87,12 @@ bool io_wait_idle(struct io *io, uint64_t timeout_ns, uint32_t *busy);
 uint32_t io_stop(struct io *io);
 
 void io_read_counters(struct io *io, struct io_counters *ret);
+/* The samples with numbers above since, oldest first, at most n.  Returns how many. */
+uint32_t io_writes_served(struct io *io, uint64_t since, uint32_t n, struct tms_write_served *samples);
+/* On a virtual clock: lets ns pass. */
+void io_advance(struct io *io, uint64_t ns);
+bool io_is_emulated(const struct io *io);
+/* From start_ns on (the clock's time) the emulated device is slower, or stands still. */
+void io_add_episode(struct io *io, const struct tms_episode *episode);
 
 #endif

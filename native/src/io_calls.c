@@ -18,9 +18,14 @@ void io_submit(struct io *io, struct io_request *request)
 	request->done = false;
 	request->error = 0;
 	pthread_mutex_lock(&io->lock);
+	request->begun_ns = clock_now_ns(&io->config.clock);
 	io->counters.writes_pending += request->op == IO_WRITE;
+	io->counters.bytes_pending += request->op == IO_WRITE ? request->bytes : 0;
+	io->counters.reads_pending += request->op == IO_READ;
 	if (io->closing) {
 		io_complete(io, request, ECANCELED);
+	} else if (io_is_virtual(io)) {
+		io_virtual_begin(io, request);
 	} else {
 		queue_push(request->op == IO_WRITE ? &io->writes : &io->urgent, request);
 		pthread_cond_signal(&io->work);
@@ -40,8 +45,13 @@ struct io_request *io_reap(struct io *io)
 	return request;
 }
 
-bool io_has_completed(const struct io *io)
+bool io_has_completed(struct io *io)
 {
+	if (io_is_virtual(io)) {
+		pthread_mutex_lock(&io->lock);
+		io_virtual_pump(io);
+		pthread_mutex_unlock(&io->lock);
+	}
 	return atomic_load_explicit(&io->completed_count, memory_order_relaxed) != 0;
 }
 
@@ -76,7 +86,21 @@ static bool is_done(const struct io *io, const void *request)
 static bool is_idle(const struct io *io, const void *unused)
 {
 	(void)unused;
-	return !io->busy && !io->urgent.first && !io->writes.first;
+	return !io->busy && !io->urgent.first && !io->writes.first && !io->timed.first;
+}
+
+static bool wait_virtually(struct io *io, bool (*reached)(const struct io *io, const void *what), const void *what,
+			   uint64_t timeout_ns)
+{
+	uint64_t until_ns = clock_now_ns(&io->config.clock);
+	bool yes;
+
+	until_ns += min_u64(timeout_ns, UINT64_MAX - until_ns);
+	pthread_mutex_lock(&io->lock);
+	while (!(yes = reached(io, what)) && io_virtual_step(io, until_ns))
+		;
+	pthread_mutex_unlock(&io->lock);
+	return yes;
 }
 
 static bool wait_until(struct io *io, bool (*reached)(const struct io *io, const void *what), const void *what,
@@ -84,6 +108,9 @@ static bool wait_until(struct io *io, bool (*reached)(const struct io *io, const
 {
 	struct timespec until = after(timeout_ns);
 	bool yes;
+
+	if (io_is_virtual(io))
+		return wait_virtually(io, reached, what, timeout_ns);
 
 	pthread_mutex_lock(&io->lock);
 	while (!(yes = reached(io, what)))
@@ -120,7 +147,7 @@ bool io_unwatch(struct io *io, struct io_request *request)
 	bool done;
 
 	pthread_mutex_lock(&io->lock);
-	if (!request->done && queue_unlink(&io->urgent, request))
+	if (!request->done && (queue_unlink(&io->urgent, request) || queue_unlink(&io->timed, request)))
 		io_complete(io, request, ECANCELED);
 	done = request->done;
 	request->watched = false;
@@ -140,7 +167,7 @@ void io_cancel_queued(struct io *io)
 {
 	struct io_request *request;
 
-	while ((request = queue_pop(&io->urgent)) || (request = queue_pop(&io->writes)))
+	while ((request = queue_pop(&io->urgent)) || (request = queue_pop(&io->writes)) || (request = queue_pop(&io->timed)))
 		io_complete(io, request, ECANCELED);
 }
 
@@ -149,7 +176,9 @@ void io_close(struct io *io, struct io_request *last)
 	pthread_mutex_lock(&io->lock);
 	io->closing = true;
 	io_cancel_queued(io);
-	if (last) {
+	if (last && io_is_virtual(io)) {
+		io_virtual_begin(io, last);
+	} else if (last) {
 		queue_push(&io->urgent, last);
 		pthread_cond_signal(&io->work);
 	}
@@ -173,4 +202,27 @@ void io_read_counters(struct io *io, struct io_counters *ret)
 	pthread_mutex_lock(&io->lock);
 	*ret = io->counters;
 	pthread_mutex_unlock(&io->lock);
+}
+
+uint32_t io_writes_served(struct io *io, uint64_t since, uint32_t n, struct tms_write_served *samples)
+{
+	uint32_t taken = 0;
+	uint64_t first;
+
+	pthread_mutex_lock(&io->lock);
+	first = io->samples > IO_SAMPLES ? io->samples - IO_SAMPLES + 1 : 1;
+	for (uint64_t number = since + 1 > first ? since + 1 : first; number <= io->samples && taken < n; number++)
+		samples[taken++] = io->sample[number % IO_SAMPLES];
+	pthread_mutex_unlock(&io->lock);
+	return taken;
+}
+
+bool io_is_emulated(const struct io *io)
+{
+	return io->config.emulate;
+}
+
+void io_add_episode(struct io *io, const struct tms_episode *episode)
+{
+	emulate_add_episode(io->config.emulate, episode);
 }

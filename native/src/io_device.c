@@ -13,6 +13,8 @@
 
 /* System calls in a row that may transfer nothing before it counts as an error. */
 #define NO_PROGRESS_MAX 3
+/* Longest sleep between two looks at whether anybody still waits. */
+#define NAP_NS (5 * NSEC_PER_MSEC)
 
 static int transfer(const struct io_config *config, const struct io_request *request)
 {
@@ -82,22 +84,71 @@ static void stall(const struct io_config *config, const atomic_bool *abandoned)
 		nanosleep(&nap, NULL);
 }
 
-int io_device_serve(const struct io_config *config, struct io_sync *sync, const struct io_request *request, const atomic_bool *abandoned)
+static int truncate_file(const struct io_config *config, const struct io_request *request)
 {
+	if (config->emulate && emulate_keeps_data(config->emulate)) {
+		emulate_truncate(config->emulate, request->offset);
+		return 0;
+	}
+	return ftruncate(config->fd, (off_t)request->offset) ? errno : 0;
+}
+
+int io_device_transfer(const struct io_config *config, struct io_sync *sync, const struct io_request *request)
+{
+	const bool in_memory = config->emulate && emulate_keeps_data(config->emulate);
 	struct faults *faults = config->faults;
 	int32_t error = 0;
 
-	if (fault_fires(faults, TMS_FAULT_STALL))
-		stall(config, abandoned);
 	if (request->op == IO_TRUNCATE)
-		return ftruncate(config->fd, (off_t)request->offset) ? errno : 0;
+		return truncate_file(config, request);
 	if (fault_hit(faults, request->op == IO_WRITE ? TMS_FAULT_WRITE : TMS_FAULT_READ, &error))
 		return error;
+	if (in_memory && request->op == IO_WRITE)
+		return emulate_write(config->emulate, request->offset, request->buffer, request->bytes);
 	if (request->op == IO_WRITE && !config->direct)
 		return write_and_sync(config, sync, request);
-	error = transfer(config, request);
+	if (in_memory)
+		error = emulate_read(config->emulate, request->offset, request->buffer, request->bytes);
+	else
+		error = transfer(config, request);
 	if (request->op == IO_READ && fault_fires(faults, TMS_FAULT_CORRUPT))
 		for (uint32_t at = 0; at < request->bytes; at++)
 			request->buffer[at] ^= 0x10;
 	return error;
+}
+
+uint64_t io_device_due_ns(const struct io_config *config, const struct io_request *request, uint64_t now_ns)
+{
+	if (!config->emulate)
+		return now_ns;
+	return emulate_schedule(config->emulate, request->op == IO_WRITE, request->bytes, now_ns);
+}
+
+/* Until the time has come, or whoever waits has left. */
+static void wait_until_due(const struct io_config *config, uint64_t due_ns, const atomic_bool *abandoned)
+{
+	uint64_t now_ns;
+
+	while ((now_ns = clock_now_ns(&config->clock)) < due_ns && !atomic_load(abandoned)) {
+		uint64_t left_ns = min_u64(due_ns - now_ns, NAP_NS);
+		const struct timespec nap = { 0, (long)left_ns };
+
+		nanosleep(&nap, NULL);
+	}
+}
+
+int io_device_serve(const struct io_config *config, struct io_sync *sync, const struct io_request *request, const atomic_bool *abandoned)
+{
+	int error;
+
+	if (fault_fires(config->faults, TMS_FAULT_STALL))
+		stall(config, abandoned);
+	if (config->emulate && request->op != IO_TRUNCATE) {
+		uint64_t due_ns = io_device_due_ns(config, request, clock_now_ns(&config->clock));
+
+		error = io_device_transfer(config, sync, request);
+		wait_until_due(config, due_ns, abandoned);
+		return error;
+	}
+	return io_device_transfer(config, sync, request);
 }

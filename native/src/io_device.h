@@ -13,6 +13,10 @@ struct io_sync {
 	uint32_t failures;
 };
 
+/* The transfer alone, as fast as it goes: 0 or an errno. */
+int io_device_transfer(const struct io_config *config, struct io_sync *sync, const struct io_request *request);
+/* When an emulated device has served a request that is handed over at now_ns; without one at once. */
+uint64_t io_device_due_ns(const struct io_config *config, const struct io_request *request, uint64_t now_ns);
 /* Carries the transfer out on the calling thread, however long that takes.  0 or an errno.  An injected
  * stall ends early once *abandoned. */
 int io_device_serve(const struct io_config *config, struct io_sync *sync, const struct io_request *request, const atomic_bool *abandoned);

@@ -7,6 +7,7 @@
 #include "io_device.h"
 
 #define IO_THREADS_MAX 16
+#define IO_SAMPLES 2048
 
 enum thread_state { THREAD_READY, THREAD_IN_CALL, THREAD_GONE };
 
@@ -26,7 +27,11 @@ struct io {
 	struct queue completed;
 	atomic_uint completed_count;
 	_Atomic uint64_t ended;
+	struct queue timed; /* on a virtual clock: at the device, in the order of their ends */
 	struct io_counters counters;
+	struct tms_write_served sample[IO_SAMPLES]; /* number n at n % IO_SAMPLES */
+	uint64_t samples;       /* taken since the start */
+	uint64_t last_write_ns; /* end of the write before */
 	uint32_t busy;        /* threads in a system call */
 	uint32_t busy_writes; /* of them, with a write */
 	bool closing;         /* what is submitted from now on is cancelled */
@@ -42,6 +47,19 @@ struct io {
 void io_complete(struct io *io, struct io_request *request, int error);
 /* With the lock held: what no thread has begun completes with ECANCELED. */
 void io_cancel_queued(struct io *io);
+
+/* On a virtual clock there are no threads: io_virtual.c. */
+static inline bool io_is_virtual(const struct io *io)
+{
+	return clock_is_virtual(&io->config.clock);
+}
+
+/* With the lock held: the transfer is done, and completes when its time has come. */
+void io_virtual_begin(struct io *io, struct io_request *request);
+/* With the lock held: completes what is due. */
+void io_virtual_pump(struct io *io);
+/* With the lock held: lets time pass until something is due, at most until until_ns.  False: that time has come. */
+bool io_virtual_step(struct io *io, uint64_t until_ns);
 
 static inline void queue_push(struct queue *queue, struct io_request *request)
 {

@@ -40,6 +40,20 @@ static inline void list_push_front(struct list *list, const void *table, link_of
 	list->count++;
 }
 
+static inline void list_push_back(struct list *list, const void *table, link_of_fn link_of, uint32_t id)
+{
+	struct link *link = link_of(table, id);
+
+	link->next = 0;
+	link->prev = list->last;
+	if (list->last)
+		link_of(table, list->last)->next = id;
+	else
+		list->first = id;
+	list->last = id;
+	list->count++;
+}
+
 static inline void list_remove(struct list *list, const void *table, link_of_fn link_of, uint32_t id)
 {
 	struct link *link = link_of(table, id);

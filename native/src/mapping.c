@@ -1,5 +1,5 @@
 /*
- * mapping.c: reserving the area, once.
+ * mapping.c: reserving the area, and the escape reserve behind it, once.
  *
  * Owns: the mapping.  Laws: 1. every page is populated before mapping_init returns, so that no page
  * fault falls into an allocation.  2. a forked child sees zeros (MADV_WIPEONFORK): inheriting the
@@ -21,7 +21,7 @@
 
 static bool map_hugetlb(struct mapping *mapping, struct tms_region_info *info)
 {
-	uint64_t bytes = round_up_u64(mapping->size_bytes, HUGEPAGE_BYTES);
+	uint64_t bytes = round_up_u64(mapping->mapped_bytes, HUGEPAGE_BYTES);
 	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
 	if (base == MAP_FAILED) {
@@ -37,7 +37,7 @@ static bool map_hugetlb(struct mapping *mapping, struct tms_region_info *info)
 /* A plain mapping, trimmed to start at a huge page boundary. */
 static bool map_pages(struct mapping *mapping, struct tms_region_info *info)
 {
-	uint64_t bytes = mapping->size_bytes + HUGEPAGE_BYTES;
+	uint64_t bytes = mapping->mapped_bytes + HUGEPAGE_BYTES;
 	uint8_t *raw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint8_t *base;
 
@@ -48,31 +48,33 @@ static bool map_pages(struct mapping *mapping, struct tms_region_info *info)
 	base = (uint8_t *)(void *)round_up_u64((uintptr_t)raw, HUGEPAGE_BYTES);
 	if (base > raw)
 		munmap(raw, (size_t)(base - raw));
-	if (base + mapping->size_bytes < raw + bytes)
-		munmap(base + mapping->size_bytes, (size_t)(raw + bytes - base - mapping->size_bytes));
+	if (base + mapping->mapped_bytes < raw + bytes)
+		munmap(base + mapping->mapped_bytes, (size_t)(raw + bytes - base - mapping->mapped_bytes));
 	mapping->base = base;
-	mapping->mapped_bytes = mapping->size_bytes;
-	if (madvise(base, mapping->size_bytes, MADV_HUGEPAGE))
+	if (madvise(base, mapping->mapped_bytes, MADV_HUGEPAGE))
 		info->hugepage_errno = errno;
 	return true;
 }
 
 static bool populate(struct mapping *mapping, struct tms_region_info *info)
 {
-	if (!madvise(mapping->base, mapping->size_bytes, MADV_POPULATE_WRITE))
+	if (!madvise(mapping->base, mapping->mapped_bytes, MADV_POPULATE_WRITE))
 		return true;
 	if (errno != EINVAL) {
 		info->map_errno = errno;
 		return false;
 	}
-	for (uint64_t at = 0; at < mapping->size_bytes; at += PAGE_SIZE)
+	for (uint64_t at = 0; at < mapping->mapped_bytes; at += PAGE_SIZE)
 		*(volatile uint8_t *)(mapping->base + at) = 0;
 	return true;
 }
 
 int mapping_init(struct mapping *mapping, const struct tms_region_config *config, struct tms_region_info *info)
 {
-	*mapping = (struct mapping){ .size_bytes = config->size_bytes };
+	*mapping = (struct mapping){ .size_bytes = config->size_bytes, .reserve_at = config->size_bytes };
+	if (config->reserve_bytes)
+		mapping->reserve_at = round_up_u64(config->size_bytes, HUGEPAGE_BYTES);
+	mapping->mapped_bytes = mapping->reserve_at + config->reserve_bytes;
 	if (!(config->hugetlb && map_hugetlb(mapping, info)) && !map_pages(mapping, info))
 		return TMS_E_SYSTEM;
 	(void)madvise(mapping->base, mapping->mapped_bytes, MADV_WIPEONFORK); /* hugetlb refuses it: a child then shares by copy */
@@ -81,7 +83,7 @@ int mapping_init(struct mapping *mapping, const struct tms_region_config *config
 		return TMS_E_SYSTEM;
 	}
 	if (config->mlock) {
-		info->mlocked = !mlock(mapping->base, mapping->size_bytes);
+		info->mlocked = !mlock(mapping->base, mapping->mapped_bytes);
 		if (!info->mlocked)
 			info->mlock_errno = errno;
 	}

@@ -9,6 +9,7 @@
 struct mapping {
 	uint8_t *base; /* 2 MiB aligned */
 	uint64_t size_bytes;
+	uint64_t reserve_at;   /* where the escape reserve begins: at the next 2 MiB, or where all ends if there is none */
 	uint64_t mapped_bytes; /* what munmap must be told */
 };
 

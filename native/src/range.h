@@ -25,11 +25,20 @@ struct range_table {
 void range_table_init(struct range_table *table, struct frame_table *frames);
 void range_table_deinit(struct range_table *table);
 
+/* What lies outside any window, for pages to be moved to. */
+struct surroundings {
+	uint64_t reserve_bytes_free;
+	uint64_t chunk_bytes_max; /* uncopied bytes that a chunk may hold by the ceilings; UINT64_MAX: no ceiling */
+	uint32_t frontswap_permille; /* of the frames of a chunk that may hold frontswap data */
+	bool can_write;           /* there is a spill file */
+	bool can_compress;        /* there is a denser codec */
+};
+
 /* The cheapest window for the request that its effort can empty, or the fixed one.  Windows of a chunk
- * and more start at chunks, unless there is no such window.  can_write: uncopied objects may leave.
+ * and more start at chunks, unless there is no such window.
  * Touches nothing.  TMS_REASON_NONE, or why there is none. */
-enum tms_reason range_propose(const struct range_table *table, const struct tms_alloc_request *request, bool can_write,
-			      struct tms_window *window);
+enum tms_reason range_propose(const struct range_table *table, const struct tms_alloc_request *request,
+			      const struct surroundings *around, struct tms_window *window);
 
 /* All frames of [start, end) leave circulation.  A handle, or 0: no memory. */
 uint32_t range_isolate(struct range_table *table, uint32_t start_pfn, uint32_t end_pfn);

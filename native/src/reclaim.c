@@ -11,7 +11,8 @@
  * dropped last, so that an allocation which fails at the device costs none.  5. the lock is given up
  * every few dozen pages, and never held while waiting.
  */
-#include "writeback.h"
+#include "evacuate.h"
+#include "plan.h"
 
 /* Pages dropped in one go, or frames passed over, before others get the lock. */
 #define STEP 64
@@ -28,7 +29,7 @@ struct reclaim {
 	uint32_t end_pfn;
 	uint32_t range;
 	uint64_t frontswap_dropped;
-	struct writeback writeback;
+	struct evacuation evacuation;
 };
 
 static uint64_t elapsed(const struct reclaim *r)
@@ -86,6 +87,7 @@ static bool drop_frame(struct reclaim *r, uint32_t pfn, uint32_t *dropped)
 	case FRAME_PACKED:
 		return drop_span(r, owner, dropped);
 	default:
+		*dropped = 0;
 		return true;
 	}
 }
@@ -95,6 +97,7 @@ static enum tms_reason drop_step(struct reclaim *r, bool clean, uint32_t *pfn)
 {
 	const struct frame_table *frames = &r->store->held.region->frames;
 	uint32_t done = 0;
+	uint64_t left = 0; /* pages that did */
 	bool empty = true;
 
 	if (is_late(r))
@@ -104,11 +107,14 @@ static enum tms_reason drop_step(struct reclaim *r, bool clean, uint32_t *pfn)
 	while (*pfn < r->end_pfn && done < STEP && empty) {
 		uint32_t dropped = 1;
 
-		if ((frame_state(frames, *pfn) == FRAME_CLEAN) == clean)
+		if ((frame_state(frames, *pfn) == FRAME_CLEAN) == clean) {
 			empty = drop_frame(r, *pfn, &dropped);
-		done += dropped;
+			left += dropped;
+		}
+		done += dropped ? dropped : 1;
 		++*pfn;
 	}
+	clock_spend(&r->store->clock, left * r->request->cost.drop_ns);
 	store_leave(r->store);
 	return empty ? TMS_REASON_NONE : TMS_REASON_SPILL;
 }
@@ -127,6 +133,7 @@ static enum tms_reason drop_window(struct reclaim *r)
 
 static enum tms_reason zero_window(struct reclaim *r)
 {
+	(void)fault_fires(r->store->faults, TMS_FAULT_BEFORE_ZERO);
 	if (!r->request->zero)
 		return TMS_REASON_NONE;
 	for (uint64_t pfn = r->start_pfn; pfn < r->end_pfn; pfn += ZERO_STEP) {
@@ -135,6 +142,7 @@ static enum tms_reason zero_window(struct reclaim *r)
 		if (is_late(r))
 			return TMS_REASON_TIME;
 		memset(mapping_at(&r->store->held.region->mapping, pfn), 0, frames * PAGE_SIZE);
+		clock_spend(&r->store->clock, frames * r->request->cost.zero_ns);
 	}
 	return TMS_REASON_NONE;
 }
@@ -158,8 +166,9 @@ static enum tms_reason empty_window(struct reclaim *r)
 	enum tms_reason reason = TMS_REASON_NONE;
 	uint64_t before_ns;
 
+	(void)fault_fires(r->store->faults, TMS_FAULT_AFTER_PROPOSE);
 	if (r->report->window.objects_uncopied)
-		reason = writeback_run(&r->writeback);
+		reason = evacuate(&r->evacuation);
 	r->report->write_ns = before_ns = elapsed(r);
 	if (reason == TMS_REASON_NONE)
 		reason = drop_window(r);
@@ -177,18 +186,41 @@ static void account(struct reclaim *r, enum tms_reason reason)
 	struct tms_report *report = r->report;
 	struct tms_stats *stats = &r->store->held.stats;
 
+	const struct writeback *writeback = &r->evacuation.writeback;
+	const struct move *move = &r->evacuation.move;
+	uint64_t dropped_written;
+
 	report->reason = (int32_t)reason;
-	report->paged_out = r->writeback.objects;
-	report->bytes_written = r->writeback.bytes;
-	report->write_batches = r->writeback.batches;
-	report->waited_ns = r->writeback.waited_ns;
-	/* What this allocation wrote and then dropped was paged out; the rest had its copy before. */
-	if (r->frontswap_dropped > report->paged_out)
-		report->copied_dropped = r->frontswap_dropped - report->paged_out;
+	report->migrated_inside = move->inside;
+	report->migrated_reserve = move->reserve;
+	report->clean_evicted = move->clean_evicted;
+	report->compressed = move->compressed + writeback->compressed;
+	/* What was moved while it was being written left by moving. */
+	report->paged_out = writeback->objects - min_u64(writeback->objects, move->overtaken);
+	report->bytes_written = writeback->bytes;
+	report->write_batches = writeback->batches;
+	report->waited_ns = r->evacuation.waited_ns;
+	/* What this allocation wrote as it was kept leaves in the drop pass; the rest had its copy before. */
+	dropped_written = report->paged_out - min_u64(report->paged_out, writeback->compressed);
+	if (r->frontswap_dropped > dropped_written)
+		report->copied_dropped = r->frontswap_dropped - dropped_written;
 	stats->allocs_by_reason[reason]++;
 	stats->alloc_clean_dropped += report->clean_dropped;
 	stats->alloc_copied_dropped += report->copied_dropped;
 	stats->alloc_paged_out += report->paged_out;
+	stats->alloc_migrated_inside += report->migrated_inside;
+	stats->alloc_migrated_reserve += report->migrated_reserve;
+	stats->alloc_compressed += report->compressed;
+}
+
+/* How often what was said before held.  An abort for time has taken longer than whatever fitted into its
+ * deadline. */
+static void cover(struct tms_stats *stats, const struct tms_report *report)
+{
+	stats->allocs_run++;
+	stats->allocs_within_p50 += report->elapsed_ns <= report->window.predicted_ns;
+	stats->allocs_within_p99 += report->elapsed_ns <= report->window.p99_ns;
+	stats->allocs_within_bound += report->elapsed_ns <= report->window.bound_ns;
 }
 
 /* With the lock held, even if the store was closed meanwhile. */
@@ -197,7 +229,8 @@ static int end(struct reclaim *r, enum tms_reason reason)
 	struct tms_report *report = r->report;
 	struct tms_stats *stats = &r->store->held.stats;
 
-	writeback_end(&r->writeback);
+	evacuate_end(&r->evacuation);
+	r->store->allocations--;
 	if (reason == TMS_REASON_NONE)
 		reason = r->store->closed ? TMS_REASON_CLOSED : commit(r);
 	account(r, reason);
@@ -206,12 +239,14 @@ static int end(struct reclaim *r, enum tms_reason reason)
 		report->range = r->range;
 		report->elapsed_ns = report->commit_ns;
 		stats->allocs_met++;
+		cover(stats, report);
 		return TMS_OK;
 	}
 	region_abort(r->store->held.region, r->range, r->start_pfn, r->end_pfn);
 	report->ending = TMS_ABORTED;
 	report->elapsed_ns = elapsed(r);
 	stats->allocs_aborted++;
+	cover(stats, report);
 	return TMS_ALLOC_ABORTED;
 }
 
@@ -224,26 +259,52 @@ static int refuse(struct reclaim *r, enum tms_reason reason)
 	return TMS_ALLOC_REFUSED;
 }
 
+static struct surroundings surroundings_of(const tms_store *store)
+{
+	const struct ceiling_view view = holdings_ceiling(&store->held);
+
+	return (struct surroundings){ .reserve_bytes_free = (uint64_t)reserve_free(view.reserve) << UNIT_SHIFT,
+				      .chunk_bytes_max = ceiling_chunk_bytes(&view),
+				      .frontswap_permille = store->held.ceiling.limits.frontswap_permille,
+				      .can_write = store->io != NULL,
+				      .can_compress = codec_compresses(&store->denser) };
+}
+
+/* What of the bytes to be written does not fit into the deadline. */
+static uint64_t short_of(const struct tms_alloc_request *request, const struct tms_window *window)
+{
+	uint64_t device_ns = plan_device_ns(&request->bound, window->bytes_to_page_out);
+	uint64_t other_ns = window->bound_ns > device_ns ? window->bound_ns - device_ns : 0;
+	uint64_t left_ns = request->deadline_ns > other_ns ? request->deadline_ns - other_ns : 0;
+	uint64_t fit = plan_device_bytes(&request->bound, left_ns);
+
+	return window->bytes_to_page_out > fit ? window->bytes_to_page_out - fit : 0;
+}
+
 /* With the lock held.  TMS_OK: the window is isolated. */
 static int begin(struct reclaim *r)
 {
 	struct tms_region *region = r->store->held.region;
 	struct tms_window *window = &r->report->window;
-	enum tms_reason reason = range_propose(&region->ranges, r->request, r->store->io != NULL, window);
+	struct surroundings around = surroundings_of(r->store);
+	enum tms_reason reason = range_propose(&region->ranges, r->request, &around, window);
 
 	if (reason != TMS_REASON_NONE)
 		return refuse(r, reason);
-	r->report->bound_ns = window->predicted_ns * r->request->bound_permille / 1000;
-	if (r->request->refuse_over_bound && r->report->bound_ns > r->request->deadline_ns)
-		return refuse(r, TMS_REASON_DEADLINE);
+	if (r->request->refuse_over_bound && window->bound_ns > r->request->deadline_ns) {
+		window->bytes_short = short_of(r->request, window);
+		return refuse(r, r->request->covered ? TMS_REASON_RECOVERING : TMS_REASON_DEADLINE);
+	}
 	r->start_pfn = (uint32_t)window->start_pfn;
 	r->end_pfn = (uint32_t)(window->start_pfn + window->frames);
 	r->range = region_isolate(region, r->start_pfn, r->end_pfn);
 	if (!r->range)
 		return TMS_E_NO_MEMORY;
-	r->writeback = (struct writeback){
-		.store = r->store, .start_pfn = r->start_pfn, .end_pfn = r->end_pfn, .deadline_ns = r->deadline_ns
+	r->evacuation = (struct evacuation){
+		.store = r->store, .request = r->request, .window = window, .deadline_ns = r->deadline_ns
 	};
+	r->store->allocations++;
+	clock_spend(&r->store->clock, r->request->cost.t0_ns + window->frames * r->request->cost.frame_ns);
 	return TMS_OK;
 }
 
@@ -261,6 +322,7 @@ static bool is_valid(const tms_store *store, const struct tms_alloc_request *req
 
 int tms_propose(tms_store *store, const struct tms_alloc_request *request, struct tms_window *window, int32_t *reason)
 {
+	struct surroundings around;
 	struct tms_window found;
 	int code;
 
@@ -269,7 +331,8 @@ int tms_propose(tms_store *store, const struct tms_alloc_request *request, struc
 	code = store_enter(store);
 	if (code)
 		return code;
-	*reason = (int32_t)range_propose(&store->held.region->ranges, request, store->io != NULL, &found);
+	around = surroundings_of(store);
+	*reason = (int32_t)range_propose(&store->held.region->ranges, request, &around, &found);
 	store_leave(store);
 	if (*reason != TMS_REASON_NONE)
 		return TMS_ALLOC_REFUSED;

@@ -11,7 +11,8 @@
 #include "region.h"
 
 #define REGION_MIN_BYTES (UINT64_C(1) << 20)
-#define REGION_MAX_BYTES ((uint64_t)REGION_MAX_FRAMES << PAGE_SHIFT)
+/* Of area and reserve, so that every place of both has a number; the last chunk is left for rounding. */
+#define REGION_MAX_BYTES ((uint64_t)(REGION_MAX_FRAMES - TMS_CHUNK_FRAMES) << PAGE_SHIFT)
 
 static int build(tms_region *region, const struct tms_region_config *config, struct tms_region_info *info)
 {
@@ -19,6 +20,9 @@ static int build(tms_region *region, const struct tms_region_config *config, str
 
 	if (code)
 		return code;
+	region->reserve = (struct reserve){ .base = region->mapping.base + region->mapping.reserve_at,
+					    .first = (uint32_t)(region->mapping.reserve_at >> UNIT_SHIFT),
+					    .units = (uint32_t)(config->reserve_bytes >> UNIT_SHIFT) };
 	if (!frame_table_init(&region->frames, &region->mapping)) {
 		mapping_deinit(&region->mapping);
 		return TMS_E_NO_MEMORY;
@@ -34,8 +38,9 @@ int tms_region_create(const struct tms_region_config *config, struct tms_region_
 	tms_region *region;
 	int code;
 
-	if (config->size_bytes % PAGE_SIZE || config->size_bytes < REGION_MIN_BYTES ||
-	    config->size_bytes >= REGION_MAX_BYTES || config->copy < TMS_COPY_AUTO || config->copy > TMS_COPY_NONTEMPORAL)
+	if (config->size_bytes % PAGE_SIZE || config->size_bytes < REGION_MIN_BYTES || config->reserve_bytes % PAGE_SIZE ||
+	    config->size_bytes >= REGION_MAX_BYTES || config->reserve_bytes >= REGION_MAX_BYTES - config->size_bytes ||
+	    config->copy < TMS_COPY_AUTO || config->copy > TMS_COPY_NONTEMPORAL)
 		return TMS_E_INVALID;
 	region = calloc(1, sizeof(*region));
 	if (!region)
@@ -46,6 +51,7 @@ int tms_region_create(const struct tms_region_config *config, struct tms_region_
 		free(region);
 		return code;
 	}
+	info->reserve_bytes = config->reserve_bytes;
 	info->frames = region->frames.frames;
 	info->chunks = region->frames.chunks;
 	info->base_address = (uintptr_t)region->mapping.base;
@@ -106,8 +112,8 @@ void region_read(const struct tms_region *region, uint32_t place, uint32_t bytes
 {
 	struct pieces pieces;
 
-	if (!packed) {
-		memcpy(to, mapping_at(&region->mapping, place >> UNITS_SHIFT), bytes);
+	if (!packed || reserve_has(&region->reserve, place)) {
+		memcpy(to, region->mapping.base + ((size_t)place << UNIT_SHIFT), bytes);
 		return;
 	}
 	pieces = packing_pieces(&region->packing, place, bytes);
@@ -116,10 +122,19 @@ void region_read(const struct tms_region *region, uint32_t place, uint32_t bytes
 		memcpy(to + pieces.bytes[0], pieces.at[1], pieces.bytes[1]);
 }
 
-void region_write_packed(struct tms_region *region, uint32_t place, uint32_t bytes, const uint8_t *from)
+void region_write(struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, const uint8_t *from)
 {
-	struct pieces pieces = packing_pieces(&region->packing, place, bytes);
+	struct pieces pieces;
 
+	if (reserve_has(&region->reserve, place)) {
+		memcpy(reserve_at(&region->reserve, place), from, bytes);
+		return;
+	}
+	if (!packed) {
+		region_write_page(region, place >> UNITS_SHIFT, from);
+		return;
+	}
+	pieces = packing_pieces(&region->packing, place, bytes);
 	memcpy(pieces.at[0], from, pieces.bytes[0]);
 	if (pieces.bytes[1])
 		memcpy(pieces.at[1], from + pieces.bytes[0], pieces.bytes[1]);

@@ -1,5 +1,6 @@
 /*
- * region.h: the reserved area as a whole: mapping, frames, packed objects, contiguous ranges.
+ * region.h: the reserved area as a whole: mapping, frames, packed objects, contiguous ranges; and the
+ * escape reserve beside it.
  */
 #ifndef TMS_REGION_H
 #define TMS_REGION_H
@@ -17,6 +18,7 @@ struct tms_region {
 	struct frame_table frames;
 	struct packing packing;
 	struct range_table ranges;
+	struct reserve reserve;
 	struct copy copy;
 	atomic_bool lent; /* to a store; for good, since what is in the frames dies with it */
 };
@@ -27,9 +29,10 @@ uint32_t region_isolate(struct tms_region *region, uint32_t start_pfn, uint32_t 
 /* Undoes region_isolate, with whatever the frames hold now. */
 void region_abort(struct tms_region *region, uint32_t handle, uint32_t start_pfn, uint32_t end_pfn);
 
-/* The bytes of a page kept raw (place = frame << UNITS_SHIFT) or packed. */
+/* The bytes of an object: in the reserve, raw (place = frame << UNITS_SHIFT), or packed. */
 void region_read(const struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, uint8_t *to);
-void region_write_packed(struct tms_region *region, uint32_t place, uint32_t bytes, const uint8_t *from);
+/* The same for writing; a raw page with region_write_page's copy. */
+void region_write(struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, const uint8_t *from);
 
 static inline void region_write_page(struct tms_region *region, uint32_t pfn, const uint8_t *page)
 {

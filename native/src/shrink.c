@@ -1,19 +1,55 @@
 /*
- * shrink.c: the ways an entry leaves its frame, and the bookkeeping of all of them.
+ * shrink.c: the ways an entry leaves its place, and the bookkeeping of all of them.
  *
- * Laws: 1. the frame of a persistent page is given up only once its write is complete; until then the
- * page is served from the region.  2. a write in flight owns its blocks: an entry that is dropped
- * meanwhile forgets them, and completion gives them back.  3. the data is copied out before the write
- * begins, so that no frame waits for a device.
- * Locks: the store's, in every function but page_out_create, page_out_destroy and page_out_group_put.
+ * Laws: 1. the frame of a persistent page is given up only once its write is complete, or once its bytes
+ * lie elsewhere in memory; until then the page is served from where it is.  2. a page may move while a write
+ * of it is under way: what is written was copied out before.
+ * Locks: the store's, in every function.
  */
 #include "shrink.h"
 
-void holdings_count(struct holdings *held, const struct entry *entry, int sign)
+/* Bytes that slide in one go, before others get the lock. */
+#define SLIDE_STEP_BYTES (64u << 10)
+
+/* ---- counting -------------------------------------------------------------------------------------- */
+
+/* A resident persistent page, in the counts of where it lies. */
+static void count_place(struct holdings *held, const struct entry *entry, uint64_t one)
 {
-	const uint64_t one = (uint64_t)(int64_t)sign;
+	const bool in_reserve = reserve_has(&held->region->reserve, entry->place);
 	struct tms_stats *stats = &held->stats;
 	struct tms_chunk *chunk;
+
+	if (!(entry->flags & ENTRY_COPY))
+		held->uncopied_units += one * units_of(entry->size);
+	if (in_reserve) {
+		stats->pages_reserve += one;
+		return;
+	}
+	chunk = frame_chunk(&held->region->frames, entry->place >> UNITS_SHIFT);
+	stats->bytes_kept += one * entry->size;
+	if (entry->flags & ENTRY_COPY) {
+		stats->pages_copied += one;
+		chunk->objects_copied += (uint32_t)one;
+	} else {
+		chunk->objects_uncopied += (uint32_t)one;
+		chunk->bytes_uncopied += (uint32_t)one * entry->size;
+		chunk->units_uncopied += (uint32_t)one * units_of(entry->size);
+	}
+}
+
+static enum age age_of(const struct holdings *held, const struct entry *entry)
+{
+	if (reserve_has(&held->region->reserve, entry->place))
+		return AGE_RESERVE;
+	return entry->flags & ENTRY_COPY ? AGE_COPIED : AGE_UNCOPIED;
+}
+
+void holdings_count(struct holdings *held, uint32_t id, int sign)
+{
+	const struct entry *entry = holdings_entry(held, id);
+	const uint64_t one = (uint64_t)(int64_t)sign;
+	struct tms_stats *stats = &held->stats;
 
 	if (entry->flags & ENTRY_PERSISTENT)
 		stats->pages_swap += one;
@@ -25,30 +61,29 @@ void holdings_count(struct holdings *held, const struct entry *entry, int sign)
 		stats->pages_spilled += one;
 	if ((entry->flags & (ENTRY_RESIDENT | ENTRY_PERSISTENT)) != (ENTRY_RESIDENT | ENTRY_PERSISTENT))
 		return;
-	chunk = frame_chunk(&held->region->frames, entry->place >> UNITS_SHIFT);
-	stats->bytes_kept += one * entry->size;
-	if (entry->flags & ENTRY_COPY) {
-		stats->pages_copied += one;
-		chunk->objects_copied += (uint32_t)one;
-	} else {
-		chunk->objects_uncopied += (uint32_t)one;
-		chunk->bytes_uncopied += (uint32_t)one * entry->size;
-	}
+	count_place(held, entry, one);
+	(sign > 0 ? aging_enlist : aging_delist)(&held->aging, age_of(held, entry), id);
 }
+
+/* ---- dropping -------------------------------------------------------------------------------------- */
 
 static void free_place(struct holdings *held, const struct entry *entry)
 {
-	if (entry->flags & ENTRY_PACKED)
-		packing_remove(&held->region->packing, entry->place);
+	struct tms_region *region = held->region;
+
+	if (reserve_has(&region->reserve, entry->place))
+		reserve_put(&region->reserve, entry->place, entry->size);
+	else if (entry->flags & ENTRY_PACKED)
+		packing_remove(&region->packing, entry->place);
 	else
-		frame_release(&held->region->frames, entry->place >> UNITS_SHIFT);
+		frame_release(&region->frames, entry->place >> UNITS_SHIFT);
 }
 
 void shrink_drop(struct holdings *held, uint32_t id)
 {
 	const struct entry *entry = holdings_entry(held, id);
 
-	holdings_count(held, entry, -1);
+	holdings_count(held, id, -1);
 	if (!(entry->flags & ENTRY_PERSISTENT))
 		(entry->flags & ENTRY_FILL ? evict_forget_filled : evict_forget)(&held->evict, id);
 	if (entry->flags & ENTRY_RESIDENT)
@@ -58,168 +93,114 @@ void shrink_drop(struct holdings *held, uint32_t id)
 	index_remove(&held->index, id);
 }
 
-void shrink_drop_resident(struct holdings *held, uint32_t id)
+void shrink_become_copy(struct holdings *held, uint32_t id, uint32_t size, uint8_t form)
 {
 	struct entry *entry = holdings_entry(held, id);
 
-	holdings_count(held, entry, -1);
+	holdings_count(held, id, -1);
 	free_place(held, entry);
-	entry->flags &= (uint8_t)~ENTRY_RESIDENT;
-	holdings_count(held, entry, 1);
+	entry->size = (uint16_t)size;
+	entry->flags &= (uint8_t) ~(ENTRY_RESIDENT | ENTRY_VISITED | ENTRY_PACKED | ENTRY_DENSE);
+	entry->flags |= form;
+	holdings_count(held, id, 1);
 }
+
+void shrink_drop_resident(struct holdings *held, uint32_t id)
+{
+	const struct entry *entry = holdings_entry(held, id);
+
+	shrink_become_copy(held, id, entry->size, entry->flags & (ENTRY_PACKED | ENTRY_DENSE));
+}
+
+/* ---- moving ---------------------------------------------------------------------------------------- */
 
 void shrink_moved(void *context, uint32_t id, uint32_t new_place)
 {
 	struct holdings *held = context;
 	struct entry *entry = holdings_entry(held, id);
 
-	holdings_count(held, entry, -1);
+	/* Region to region, copied or not as before: its age stays what it was. */
+	count_place(held, entry, UINT64_MAX);
 	entry->place = new_place;
-	holdings_count(held, entry, 1);
+	count_place(held, entry, 1);
 	held->stats.objects_moved++;
 }
 
-/* ---- writing back ------------------------------------------------------------------------------------ */
-
-static void release_page_out(struct io_request *request)
-{
-	page_out_destroy((struct page_out *)request);
-}
-
-struct page_out *page_out_create(void)
-{
-	struct page_out *batch = calloc(1, sizeof(*batch));
-	void *buffer;
-
-	if (!batch)
-		return NULL;
-	if (posix_memalign(&buffer, PAGE_SIZE, PAGE_OUT_BLOCKS * (size_t)BLOCK_BYTES)) {
-		free(batch);
-		return NULL;
-	}
-	memset(buffer, 0, PAGE_OUT_BLOCKS * (size_t)BLOCK_BYTES);
-	batch->io = (struct io_request){ .op = IO_WRITE, .buffer = buffer, .release = release_page_out };
-	return batch;
-}
-
-void page_out_destroy(struct page_out *batch)
-{
-	if (batch->group)
-		page_out_group_put(batch->group);
-	free(batch->io.buffer);
-	free(batch);
-}
-
-void page_out_group_put(struct page_out_group *group)
-{
-	if (--group->users == 0)
-		free(group);
-}
-
-bool page_out_begin(struct holdings *held, struct page_out *batch, struct page_out_group *group)
-{
-	uint32_t start;
-	uint32_t blocks = spill_take_run(&held->spill, PAGE_OUT_BLOCKS, &start);
-
-	if (!blocks)
-		return false;
-	batch->start_block = start;
-	batch->blocks = blocks;
-	batch->filled = 0;
-	batch->items = 0;
-	batch->group = group;
-	if (group) {
-		group->users++;
-		group->pending++;
-	}
-	return true;
-}
-
-/* Best fit: the block begun that has the least room still sufficient, else the next one. */
-static uint32_t choose_block(struct page_out *batch, uint32_t bytes)
-{
-	uint32_t best = batch->filled;
-
-	for (uint32_t b = 0; b < batch->filled; b++)
-		if (batch->room[b] >= bytes && (best == batch->filled || batch->room[b] < batch->room[best]))
-			best = b;
-	if (best == batch->filled && batch->filled < batch->blocks)
-		batch->room[batch->filled++] = BLOCK_BYTES;
-	return best;
-}
-
-bool shrink_gather(struct holdings *held, struct page_out *batch, uint32_t id)
+void shrink_move(struct holdings *held, uint32_t id, uint32_t new_place, const uint8_t *bytes, uint32_t size, uint8_t form)
 {
 	struct entry *entry = holdings_entry(held, id);
-	uint32_t bytes = (uint32_t)round_up_u64(entry->size, 1U << BLOCK_UNIT_SHIFT);
-	uint32_t at;
-	uint8_t *to;
-	uint64_t check;
-	uint32_t b;
+	const bool same_list = !reserve_has(&held->region->reserve, new_place) &&
+			       !reserve_has(&held->region->reserve, entry->place);
+	uint8_t kept[TMS_PAGE_SIZE];
 
-	if (batch->items == PAGE_OUT_ITEMS)
+	if (!bytes) {
+		size = entry->size;
+		form = entry->flags & (ENTRY_PACKED | ENTRY_DENSE);
+		region_read(held->region, entry->place, size, form & ENTRY_PACKED, kept);
+		bytes = kept;
+	}
+	region_write(held->region, new_place, size, form & ENTRY_PACKED, bytes);
+	if (same_list)
+		count_place(held, entry, UINT64_MAX);
+	else
+		holdings_count(held, id, -1);
+	free_place(held, entry);
+	entry->place = new_place;
+	entry->size = (uint16_t)size;
+	entry->flags = (uint8_t)((entry->flags & ~(ENTRY_PACKED | ENTRY_DENSE)) | form);
+	if (same_list)
+		count_place(held, entry, 1);
+	else
+		holdings_count(held, id, 1);
+}
+
+bool shrink_to_reserve(struct holdings *held, uint32_t id, const uint8_t *bytes, uint32_t size, uint8_t form)
+{
+	uint32_t place = reserve_take(&held->region->reserve, bytes ? size : holdings_entry(held, id)->size);
+
+	if (place == PLACE_NONE)
 		return false;
-	b = choose_block(batch, bytes);
-	if (b == batch->blocks)
-		return false;
-	at = BLOCK_BYTES - batch->room[b];
-	batch->room[b] = (uint16_t)(batch->room[b] - bytes);
-	to = batch->io.buffer + (size_t)b * BLOCK_BYTES + at;
-	region_read(held->region, entry->place, entry->size, entry->flags & ENTRY_PACKED, to);
-	check = spill_checksum(to, entry->size);
-	entry->check_low = (uint32_t)check;
-	entry->check_high = (uint16_t)(check >> 32);
-	entry->block = batch->start_block + b;
-	entry->unit = (uint8_t)(at >> BLOCK_UNIT_SHIFT);
-	entry->flags |= ENTRY_WRITING;
-	spill_get(&held->spill, entry->block);
-	batch->item[batch->items++] = (struct page_out_item){ id, entry->block, entry->unit };
+	shrink_move(held, id, place, bytes, size, form);
 	return true;
 }
 
-bool page_out_seal(struct holdings *held, struct page_out *batch)
-{
-	while (batch->blocks > batch->filled)
-		spill_put(&held->spill, batch->start_block + --batch->blocks);
-	batch->io.offset = (uint64_t)batch->start_block * BLOCK_BYTES;
-	batch->io.bytes = batch->blocks * BLOCK_BYTES;
-	return batch->blocks;
-}
+/* ---- the holes of the reserve ---------------------------------------------------------------------- */
 
-static void complete_item(struct holdings *held, const struct page_out_item *item, bool written)
+static bool begin_slide(struct holdings *held)
 {
-	struct entry *entry = item->id < held->index.entries.end ? holdings_entry(held, item->id) : NULL;
+	const struct reserve *reserve = &held->region->reserve;
+	struct aging *aging = &held->aging;
 
-	/* Blocks in flight are given to nobody else, so block and unit tell whether this entry is still
-	 * the one that was gathered, even if its id was used again. */
-	if (!entry || !entry->pool || !(entry->flags & ENTRY_WRITING) || entry->block != item->block ||
-	    entry->unit != item->unit) {
-		spill_put(&held->spill, item->block);
-		return;
+	if (!aging->slide_hand && reserve->end > reserve->used) {
+		aging->slide_hand = aging->list[AGE_RESERVE].last;
+		aging->slide_to = 0;
 	}
-	holdings_count(held, entry, -1);
-	entry->flags &= (uint8_t)~ENTRY_WRITING;
-	if (written)
-		entry->flags |= ENTRY_COPY;
-	else
-		spill_put(&held->spill, item->block);
-	holdings_count(held, entry, 1);
+	return aging->slide_hand;
 }
 
-void shrink_complete(struct holdings *held, struct page_out *batch, int32_t error)
+bool shrink_slide(struct holdings *held)
 {
-	struct page_out_group *group = batch->group;
+	struct reserve *reserve = &held->region->reserve;
+	struct aging *aging = &held->aging;
+	uint32_t moved = 0;
 
-	for (uint32_t i = 0; i < batch->items; i++)
-		complete_item(held, &batch->item[i], error == 0);
-	for (uint32_t b = 0; b < batch->blocks; b++)
-		spill_put(&held->spill, batch->start_block + b);
-	batch->items = batch->blocks = 0;
-	batch->group = NULL;
-	if (!group)
-		return;
-	group->pending--;
-	if (error && !group->error)
-		group->error = error;
-	page_out_group_put(group);
+	if (!begin_slide(held))
+		return true;
+	while (aging->slide_hand && moved < SLIDE_STEP_BYTES) {
+		struct entry *entry = holdings_entry(held, aging->slide_hand);
+		uint32_t place = reserve->first + aging->slide_to;
+
+		if (entry->place != place) {
+			memmove(reserve_at(reserve, place), reserve_at(reserve, entry->place), entry->size);
+			entry->place = place;
+			moved += entry->size;
+		}
+		moved += 1U << UNIT_SHIFT;
+		aging->slide_to += units_of(entry->size);
+		aging->slide_hand = aging_newer(aging, aging->slide_hand);
+	}
+	if (aging->slide_hand)
+		return false;
+	reserve->end = aging->slide_to;
+	return true;
 }

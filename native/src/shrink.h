@@ -1,9 +1,11 @@
 /*
- * shrink.h: making one entry leave: drop it, give up its frame, write it back.
+ * shrink.h: making one entry leave its place: drop it, give up its frame, move it.
  */
 #ifndef TMS_SHRINK_H
 #define TMS_SHRINK_H
 
+#include "aging.h"
+#include "ceiling.h"
 #include "entry.h"
 #include "evict.h"
 #include "index.h"
@@ -18,7 +20,11 @@ struct holdings {
 	struct index index;
 	struct pools pools;
 	struct evict evict;
+	struct aging aging;
+	struct ceiling ceiling;
 	struct spill spill;
+	uint32_t open_hint;      /* a chunk that had room under its ceilings when one was looked for last */
+	uint64_t uncopied_units; /* of persistent pages without a completed copy, in region and reserve */
 	struct tms_stats stats; /* what is counted as it happens; the rest is filled in when asked for */
 };
 
@@ -27,60 +33,37 @@ static inline struct entry *holdings_entry(const struct holdings *held, uint32_t
 	return entry_at(&held->index.entries, id);
 }
 
-/* Adds an entry, as it stands now, to the counts of its kind and its chunk, or takes it out of them.
- * Every change of an entry's flags, size or place lies between a take and an add. */
-void holdings_count(struct holdings *held, const struct entry *entry, int sign);
+static inline struct ceiling_view holdings_ceiling(const struct holdings *held)
+{
+	return (struct ceiling_view){ &held->ceiling, &held->region->frames, &held->region->reserve, held->uncopied_units };
+}
+
+/* True: a frontswap page that must not be given up, since it is nowhere else. */
+static inline bool entry_is_only_copy(const struct entry *entry)
+{
+	return (entry->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_COPY)) == (ENTRY_PERSISTENT | ENTRY_RESIDENT);
+}
+
+/* Adds an entry, as it stands now, to the counts of its kind and its chunk and to the list of its age, or
+ * takes it out of them.  Every change of an entry's flags, size or place lies between a take and an add. */
+void holdings_count(struct holdings *held, uint32_t id, int sign);
 
 /* The entry and all it has are gone: evicted, flushed or replaced. */
 void shrink_drop(struct holdings *held, uint32_t id);
 /* A persistent entry with a copy gives up its frame. */
 void shrink_drop_resident(struct holdings *held, uint32_t id);
+/* The same for one whose copy, just completed, has another form. */
+void shrink_become_copy(struct holdings *held, uint32_t id, uint32_t size, uint8_t form);
 /* A packed object was moved by compaction; context is the holdings. */
 void shrink_moved(void *context, uint32_t id, uint32_t new_place);
 
-/* ---- writing back ------------------------------------------------------------------------------------ */
+/* The bytes of a resident entry come to lie at a place that was taken for them, in this form; the old place
+ * is free.  Null: the bytes it has, in the form it has. */
+void shrink_move(struct holdings *held, uint32_t id, uint32_t new_place, const uint8_t *bytes, uint32_t size, uint8_t form);
+/* Moves an entry into the reserve.  False: no room behind its last object. */
+bool shrink_to_reserve(struct holdings *held, uint32_t id, const uint8_t *bytes, uint32_t size, uint8_t form);
 
-#define PAGE_OUT_BLOCKS 128 /* 512 KiB: large enough for a device's sequential speed */
-#define PAGE_OUT_ITEMS 1024
-
-/* What one allocation waits for. */
-struct page_out_group {
-	uint32_t users;   /* the allocation, and each batch */
-	uint32_t pending; /* batches not complete */
-	int32_t error;    /* errno of the first that failed */
-};
-
-struct page_out_item {
-	uint32_t id;
-	uint32_t block;
-	uint8_t unit;
-};
-
-/* One sequential write of many objects: a run of blocks and a buffer of its own. */
-struct page_out {
-	struct io_request io; /* first: a completed request is turned back into its batch */
-	struct page_out *next_idle;
-	struct page_out_group *group;
-	uint32_t start_block;
-	uint32_t blocks; /* taken */
-	uint32_t filled; /* begun, from the start */
-	uint32_t items;
-	struct page_out_item item[PAGE_OUT_ITEMS];
-	uint16_t room[PAGE_OUT_BLOCKS]; /* bytes left in each block begun */
-};
-
-/* Null: no memory. */
-struct page_out *page_out_create(void);
-void page_out_destroy(struct page_out *batch);
-/* Takes blocks for an empty batch.  False: the spill file is full. */
-bool page_out_begin(struct holdings *held, struct page_out *batch, struct page_out_group *group);
-/* Copies a resident object without a copy into the batch.  False: the batch is full. */
-bool shrink_gather(struct holdings *held, struct page_out *batch, uint32_t id);
-/* Gives back the blocks not begun; the batch is ready for io_submit.  False: it holds nothing. */
-bool page_out_seal(struct holdings *held, struct page_out *batch);
-/* The write has ended: what it held and is still wanted has a copy now, or, after an error, has none. */
-void shrink_complete(struct holdings *held, struct page_out *batch, int32_t error);
-
-void page_out_group_put(struct page_out_group *group);
+/* Closes holes of the reserve, one step of a pass at a time.  True: the pass is over, or none was needed. */
+bool shrink_slide(struct holdings *held);
 
 #endif

@@ -11,6 +11,8 @@
 
 /* Spans looked at for the emptiest one: enough to find a good one, few enough for a put to wait for. */
 #define COMPACT_LOOK 16
+/* Spans with room looked at for one in a usable chunk. */
+#define PLACE_LOOK 8
 
 static uint32_t class_of(uint32_t bytes)
 {
@@ -139,10 +141,27 @@ static uint32_t offset_of(const struct span *span, uint32_t place)
 	return f << PAGE_SHIFT | (place & ((1U << UNITS_SHIFT) - 1)) << UNIT_SHIFT;
 }
 
-uint32_t packing_place(struct packing *packing, uint32_t bytes, uint32_t entry)
+/* The first span with room whose chunk is usable; those passed over go to the end of the list, so that they
+ * are not looked at again and again. */
+static uint32_t usable_span(struct packing *packing, struct size_class *class, frame_chunk_fn usable, const void *context)
+{
+	for (uint32_t look = 0; look < PLACE_LOOK && class->with_room.first; look++) {
+		uint32_t id = class->with_room.first;
+
+		if (!usable || usable(context, packing_span(packing, id)->pfn[0] >> CHUNK_SHIFT))
+			return id;
+		if (id == class->with_room.last)
+			break;
+		list_remove(&class->with_room, &packing->spans, span_link, id);
+		list_push_back(&class->with_room, &packing->spans, span_link, id);
+	}
+	return 0;
+}
+
+uint32_t packing_place(struct packing *packing, uint32_t bytes, uint32_t entry, frame_chunk_fn usable, const void *context)
 {
 	struct size_class *class = &packing->class[class_of(bytes)];
-	uint32_t id = class->with_room.first;
+	uint32_t id = usable_span(packing, class, usable, context);
 	struct span *span;
 	uint32_t slot;
 
@@ -290,7 +309,7 @@ uint32_t packing_compact(struct packing *packing, packing_moved_fn moved, void *
 	for (uint32_t slot = span_next_used(span, 0, &entry); slot < span->capacity;
 	     slot = span_next_used(span, slot + 1, &entry)) {
 		uint32_t bytes = span_class_bytes(span);
-		uint32_t to = packing_place(packing, bytes, entry);
+		uint32_t to = packing_place(packing, bytes, entry, NULL, NULL);
 		struct pieces from_pieces = packing_pieces(packing, place_of(span, slot), bytes);
 		struct pieces to_pieces = packing_pieces(packing, to, bytes);
 

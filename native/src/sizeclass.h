@@ -16,14 +16,12 @@
 
 #include "frame.h"
 #include "list.h"
+#include "reserve.h"
 #include "slab.h"
 
-#define UNIT_SHIFT 6
-#define UNITS_SHIFT (PAGE_SHIFT - UNIT_SHIFT)
 #define SIZE_CLASSES 63 /* 64, 128, ... 4032 bytes; above that a page is kept raw */
 #define SPAN_FRAMES 8
 #define PACKED_MAX_BYTES (SIZE_CLASSES << UNIT_SHIFT)
-#define PLACE_NONE UINT32_MAX
 #define REGION_MAX_FRAMES (UINT32_C(1) << (32 - UNITS_SHIFT))
 
 struct span {
@@ -67,8 +65,9 @@ void packing_deinit(struct packing *packing);
 uint32_t packing_span_frames(uint32_t bytes);
 /* Makes an empty span of that many free frames of the chunk.  False: no memory. */
 bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, uint32_t frames);
-/* A place for an object in a span with room, or PLACE_NONE. */
-uint32_t packing_place(struct packing *packing, uint32_t bytes, uint32_t entry);
+/* A place for an object in a span with room of a chunk that is usable (null: any), or PLACE_NONE: none among
+ * those looked at. */
+uint32_t packing_place(struct packing *packing, uint32_t bytes, uint32_t entry, frame_chunk_fn usable, const void *context);
 /* Frees the object; the frames of a span that becomes empty with it. */
 void packing_remove(struct packing *packing, uint32_t place);
 struct pieces packing_pieces(const struct packing *packing, uint32_t place, uint32_t bytes);

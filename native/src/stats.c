@@ -1,5 +1,5 @@
 /*
- * stats.c: looking in without changing anything, the words for codes, and arming faults.
+ * stats.c: looking in without changing anything, and the words for codes.
  */
 #include "store.h"
 
@@ -8,12 +8,20 @@ static const char *const reject_names[TMS_REJECTS] = {
 	[TMS_REJECT_POOR] = "poor",
 	[TMS_REJECT_DISABLED] = "disabled",
 	[TMS_REJECT_MEMORY] = "memory",
+	[TMS_REJECT_CEILING] = "ceiling",
+	[TMS_REJECT_SPILL] = "spill",
+};
+
+static const char *const cause_names[TMS_CAUSES] = {
+	[TMS_CAUSE_RECLAIM] = "reclaim", [TMS_CAUSE_CLEAN] = "clean",	  [TMS_CAUSE_DRAIN] = "drain",
+	[TMS_CAUSE_TRIM] = "trim",	 [TMS_CAUSE_THROUGH] = "through", [TMS_CAUSE_MEASURE] = "measure",
 };
 
 static const char *const reason_names[TMS_REASONS] = {
 	[TMS_REASON_NONE] = "none",	  [TMS_REASON_NO_WINDOW] = "no-window", [TMS_REASON_EFFORT] = "effort",
 	[TMS_REASON_DEADLINE] = "deadline", [TMS_REASON_TIME] = "time",	      [TMS_REASON_SPILL] = "spill",
-	[TMS_REASON_MEMORY] = "memory",	  [TMS_REASON_CLOSED] = "closed",
+	[TMS_REASON_MEMORY] = "memory",	  [TMS_REASON_CLOSED] = "closed",       [TMS_REASON_RECOVERING] = "recovering",
+	[TMS_REASON_ROOM] = "room",
 };
 
 const char *tms_reject_name(int reject)
@@ -24,6 +32,11 @@ const char *tms_reject_name(int reject)
 const char *tms_reason_name(int reason)
 {
 	return reason >= 0 && reason < TMS_REASONS ? reason_names[reason] : NULL;
+}
+
+const char *tms_cause_name(int cause)
+{
+	return cause >= 0 && cause < TMS_CAUSES ? cause_names[cause] : NULL;
 }
 
 const char *tms_code_text(int code)
@@ -106,6 +119,9 @@ int tms_stats(tms_store *store, struct tms_stats *ret)
 	ret->spill_write_errors = io.write_errors;
 	ret->spill_read_errors = io.read_errors;
 	ret->spill_writes_pending = io.writes_pending;
+	ret->reserve_bytes = (uint64_t)held->region->reserve.units << UNIT_SHIFT;
+	ret->reserve_bytes_used = (uint64_t)held->region->reserve.used << UNIT_SHIFT;
+	ret->uncopied_bytes = held->uncopied_units << UNIT_SHIFT;
 	ret->ranges_out = held->region->ranges.allocated;
 	ret->metadata_bytes = frame_table_bytes(&held->region->frames) + packing_bytes(&held->region->packing) +
 			      index_bytes(&held->index) + spill_bytes(&held->spill);
@@ -141,23 +157,5 @@ int tms_frame_counts(tms_store *store, uint64_t ret[5])
 	ret[3] = frames->isolated;
 	ret[4] = frames->held[FRAME_ALLOCATED];
 	store_leave(store);
-	return TMS_OK;
-}
-
-int tms_fault_arm(tms_store *store, int site, uint64_t skip, uint64_t count, int32_t error, uint64_t delay_ns)
-{
-	struct fault_site how = { .skip = skip, .count = count, .error = error, .delay_ns = delay_ns };
-
-	if (site < 0 || site >= TMS_FAULT_SITES)
-		return TMS_E_INVALID;
-	fault_arm(store->faults, site, &how);
-	return TMS_OK;
-}
-
-int tms_fault_fired(tms_store *store, int site, uint64_t *ret)
-{
-	if (site < 0 || site >= TMS_FAULT_SITES)
-		return TMS_E_INVALID;
-	*ret = fault_fired(store->faults, site);
 	return TMS_OK;
 }

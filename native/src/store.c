@@ -31,6 +31,23 @@ int store_enter(tms_store *store)
 	return TMS_OK;
 }
 
+void store_reenter(tms_store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	if (store->io && io_has_completed(store->io))
+		store_reap(store);
+}
+
+bool store_is_closed(tms_store *store)
+{
+	bool closed;
+
+	pthread_mutex_lock(&store->lock);
+	closed = store->closed;
+	pthread_mutex_unlock(&store->lock);
+	return closed;
+}
+
 void store_leave(tms_store *store)
 {
 	pthread_mutex_unlock(&store->lock);
@@ -44,7 +61,7 @@ void store_reap(tms_store *store)
 		if (request->op == IO_WRITE) {
 			struct page_out *batch = (struct page_out *)request;
 
-			shrink_complete(&store->held, batch, request->error);
+			page_out_complete(&store->held, batch, request->error);
 			store_give_batch(store, batch);
 		} else if (request->op == IO_READ) {
 			load_reaped(store, request);
@@ -58,15 +75,23 @@ struct page_out *store_take_batch(tms_store *store)
 {
 	struct page_out *batch = store->idle;
 
-	if (batch)
+	if (batch) {
 		store->idle = batch->next_idle;
+		store->idle_batches--;
+	}
 	return batch;
+}
+
+struct page_out *store_take_spare_batch(tms_store *store)
+{
+	return store->idle_batches > PAGE_OUT_BATCHES_KEPT ? store_take_batch(store) : NULL;
 }
 
 void store_give_batch(tms_store *store, struct page_out *batch)
 {
 	batch->next_idle = store->idle;
 	store->idle = batch;
+	store->idle_batches++;
 	if (store->io)
 		io_notify(store->io);
 }
@@ -99,24 +124,54 @@ static int make_batches(tms_store *store)
 
 static int start_spill(tms_store *store, const struct tms_store_config *config, struct tms_spill_info *info)
 {
-	struct io_config io = { .threads = config->io_threads, .faults = store->faults };
+	struct io_config io = { .fd = -1, .threads = config->io_threads, .faults = store->faults, .clock = store->clock };
+	const bool in_memory = config->device && config->device->in_memory;
 	uint64_t limit = config->spill_limit_bytes;
-	int code = spill_open(config, info, &io.fd);
+	int code = TMS_OK;
 
+	if (in_memory)
+		*info = (struct tms_spill_info){ .size_bytes = config->device->size_bytes, .created = true, .direct = true };
+	else
+		code = spill_open(config, info, &io.fd);
 	if (code)
 		return code;
 	store->spill_is_file = !info->is_device;
 	io.direct = info->direct;
+	if (config->device && config->device->size_bytes && (!limit || limit > config->device->size_bytes))
+		limit = config->device->size_bytes;
 	if (info->size_bytes && (!limit || limit > info->size_bytes))
 		limit = info->size_bytes;
 	code = spill_init(&store->held.spill, limit) ? make_batches(store) : TMS_E_NO_MEMORY;
+	if (!code && config->device) {
+		io.emulate = emulate_create(config->device, clock_now_ns(&store->clock));
+		code = io.emulate ? TMS_OK : TMS_E_NO_MEMORY;
+	}
 	if (!code) {
 		code = io_start(&io, &store->io, &info->error);
 		info->failed_step = code ? "start I/O threads" : NULL;
 	}
 	if (code)
+		emulate_destroy(io.emulate);
+	if (code && !in_memory)
 		spill_undo_open(config, info, io.fd);
 	return code;
+}
+
+static bool has_spill(const struct tms_store_config *config)
+{
+	return config->spill_path || (config->device && config->device->in_memory);
+}
+
+static bool is_valid(const struct tms_store_config *config)
+{
+	if (config->spill_limit_bytes && config->spill_limit_bytes < UINT64_C(2) * BLOCK_BYTES)
+		return false;
+	if (config->order < 0 || config->order >= TMS_ORDERS || config->io_threads < 1 || config->io_threads > 16)
+		return false;
+	if (config->device && (!emulate_is_valid(config->device) || !has_spill(config)))
+		return false;
+	/* Only a model knows when a transfer ends on a virtual clock. */
+	return !config->clock || !clock_is_virtual(config->clock) || config->device || !config->spill_path;
 }
 
 static int start(tms_store *store, tms_region *region, const struct tms_store_config *config, struct tms_spill_info *info)
@@ -130,10 +185,13 @@ static int start(tms_store *store, tms_region *region, const struct tms_store_co
 	if (!index_init(&held->index) || !store->faults || !store->present)
 		return TMS_E_NO_MEMORY;
 	evict_init(&held->evict, config->order, &held->index.entries);
+	aging_init(&held->aging, &held->index.entries);
+	held->ceiling = (struct ceiling){ .limits.frontswap_permille = 1000 };
 	store->clock = config->clock ? *config->clock : clock_system;
 	store->io_timeout_ns = config->io_timeout_ns;
 	store->enabled = true;
-	return config->spill_path ? start_spill(store, config, info) : TMS_OK;
+	faults_set_clock(store->faults, &store->clock);
+	return has_spill(config) ? start_spill(store, config, info) : TMS_OK;
 }
 
 int tms_store_create(tms_region *region, const struct tms_store_config *config, struct tms_spill_info *spill_info,
@@ -143,14 +201,14 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 	int code;
 
 	*spill_info = (struct tms_spill_info){ 0 };
-	if (config->spill_limit_bytes && config->spill_limit_bytes < UINT64_C(2) * BLOCK_BYTES)
-		return TMS_E_INVALID;
-	if (config->order < 0 || config->order >= TMS_ORDERS || config->io_threads < 1 || config->io_threads > 16)
+	if (!is_valid(config))
 		return TMS_E_INVALID;
 	store = calloc(1, sizeof(*store));
 	if (!store)
 		return TMS_E_NO_MEMORY;
 	code = codec_init(&store->codec, &config->codec);
+	if (!code)
+		code = codec_init(&store->denser, &config->denser);
 	if (code || atomic_exchange(&region->lent, true)) {
 		free(store);
 		return TMS_E_INVALID;
@@ -229,6 +287,7 @@ void tms_store_destroy(tms_store *store)
 	while ((batch = store_take_batch(store)))
 		page_out_destroy(batch);
 	codec_deinit(&store->codec);
+	codec_deinit(&store->denser);
 	spill_deinit(&store->held.spill);
 	pools_deinit(&store->held.pools);
 	index_deinit(&store->held.index);

@@ -7,17 +7,23 @@
 #include "admit.h"
 #include "clock.h"
 #include "codec.h"
+#include "page_out.h"
 
-#define PAGE_OUT_BATCHES 6
+#define PAGE_OUT_BATCHES 8
+/* Of them those that only an allocation may take. */
+#define PAGE_OUT_BATCHES_KEPT 4
 
 struct tms_store {
 	pthread_mutex_t lock; /* guards everything below but what says otherwise */
 	struct holdings held;
 	struct codec codec;          /* its own lock */
+	struct codec denser;         /* its own lock; the compress route */
 	struct tms_clock clock;      /* constant */
 	struct faults *faults;       /* its own lock */
 	struct io *io;               /* its own lock; null: no spill file */
 	struct page_out *idle;       /* batches not in use */
+	uint32_t idle_batches;
+	uint32_t allocations;        /* under way */
 	const bool *present;         /* constant; false in a forked child, which has no pages */
 	uint64_t io_timeout_ns;      /* constant */
 	uint64_t close_began_ns;
@@ -30,10 +36,16 @@ struct tms_store {
 /* Takes the lock and lets completed I/O take effect.  TMS_OK, or TMS_E_CLOSED without the lock. */
 int store_enter(tms_store *store);
 void store_leave(tms_store *store);
+/* The lock again, in a call that gave it up: the store may be closed by now. */
+void store_reenter(tms_store *store);
+/* Takes the lock for a look. */
+bool store_is_closed(tms_store *store);
 /* With the lock held: completed writes become copies, abandoned loads are cleared away. */
 void store_reap(tms_store *store);
 /* An idle batch, or null: all are at the device. */
 struct page_out *store_take_batch(tms_store *store);
+/* The same for work that an allocation must not wait for: some are kept back. */
+struct page_out *store_take_spare_batch(tms_store *store);
 void store_give_batch(tms_store *store, struct page_out *batch);
 
 /* A load under way; frees itself through its request's release or load_destroy. */

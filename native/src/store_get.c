@@ -21,7 +21,7 @@ struct load {
 	uint32_t block;
 	uint32_t size;
 	uint32_t at; /* of the object in the block */
-	bool packed;
+	uint8_t form; /* ENTRY_PACKED, ENTRY_DENSE */
 };
 
 static struct load *load_of(struct io_request *request)
@@ -67,17 +67,19 @@ static int begin_load(tms_store *store, const struct entry *entry, struct load *
 	load->block = entry->block;
 	load->size = entry->size;
 	load->at = (uint32_t)entry->unit << BLOCK_UNIT_SHIFT;
-	load->packed = entry->flags & ENTRY_PACKED;
+	load->form = entry->flags & (ENTRY_PACKED | ENTRY_DENSE);
 	spill_get(&store->held.spill, load->block);
 	store->loads++;
 	*ret = load;
 	return TMS_OK;
 }
 
-static int unpack(tms_store *store, const uint8_t *bytes, uint32_t size, bool packed, uint8_t *page)
+static int unpack(tms_store *store, const uint8_t *bytes, uint32_t size, uint8_t form, uint8_t *page)
 {
-	if (packed)
-		return codec_decompress(&store->codec, bytes, size, page) ? TMS_OK : TMS_E_CODEC;
+	struct codec *codec = form & ENTRY_DENSE ? &store->denser : &store->codec;
+
+	if (form & ENTRY_PACKED)
+		return codec_decompress(codec, bytes, size, page) ? TMS_OK : TMS_E_CODEC;
 	memcpy(page, bytes, PAGE_SIZE);
 	return TMS_OK;
 }
@@ -90,7 +92,7 @@ static int check_load(tms_store *store, const struct load *load, uint8_t *page)
 		return load->io.error == ECANCELED ? TMS_E_CLOSED : TMS_E_SPILL_READ;
 	if ((spill_checksum(bytes, load->size) & UINT64_C(0xffffffffffff)) != load->check)
 		return TMS_E_SPILL_CORRUPT;
-	return unpack(store, bytes, load->size, load->packed, page);
+	return unpack(store, bytes, load->size, load->form, page);
 }
 
 /* The request is the caller's again: its bytes are judged, its block is given back. */
@@ -109,16 +111,6 @@ static int end_load(tms_store *store, struct load *load, uint8_t *page)
 	return code;
 }
 
-static bool is_closed(tms_store *store)
-{
-	bool closed;
-
-	pthread_mutex_lock(&store->lock);
-	closed = store->closed;
-	pthread_mutex_unlock(&store->lock);
-	return closed;
-}
-
 static int wait_load(tms_store *store, struct load *load, uint8_t *page, struct tms_wait *wait)
 {
 	uint64_t now_ns = clock_now_ns(&store->clock);
@@ -130,7 +122,7 @@ static int wait_load(tms_store *store, struct load *load, uint8_t *page, struct 
 		wait->until_ns = 0;
 		return end_load(store, load, page);
 	}
-	if (is_closed(store))
+	if (store_is_closed(store))
 		code = TMS_E_CLOSED;
 	else if (clock_now_ns(&store->clock) >= load->until_ns)
 		code = TMS_E_TIMEOUT;
@@ -158,24 +150,26 @@ static int read_resident(tms_store *store, const struct pool *pool, uint32_t id,
 {
 	struct holdings *held = &store->held;
 	struct entry *entry = holdings_entry(held, id);
-	const bool packed = entry->flags & ENTRY_PACKED;
+	const uint8_t form = entry->flags & (ENTRY_PACKED | ENTRY_DENSE);
 	const uint32_t size = entry->size;
 	uint8_t bytes[PACKED_MAX_BYTES];
 
 	if (entry->flags & ENTRY_FILL)
 		page_fill(page, entry_fill(entry));
 	else
-		region_read(held->region, entry->place, size, packed, packed ? bytes : page);
+		region_read(held->region, entry->place, size, form, form ? bytes : page);
 	if (entry->flags & ENTRY_PERSISTENT)
 		held->stats.swap_hits_region++;
 	else
 		held->stats.clean_hits++;
 	if (pool_get_removes(pool))
 		shrink_drop(held, id);
-	else if (!(entry->flags & (ENTRY_PERSISTENT | ENTRY_FILL)))
+	else if (entry->flags & ENTRY_PERSISTENT)
+		entry->flags |= ENTRY_VISITED; /* what it means for its age is seen when a cold page is looked for */
+	else if (!(entry->flags & ENTRY_FILL))
 		evict_touch(&held->evict, id);
 	store_leave(store);
-	return packed ? unpack(store, bytes, size, true, page) : TMS_OK;
+	return form ? unpack(store, bytes, size, form, page) : TMS_OK;
 }
 
 /* *load null: a page that must be read is not. */

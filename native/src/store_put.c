@@ -35,36 +35,50 @@ static struct kept prepare(tms_store *store, bool persistent, const uint8_t *pag
 	return kept;
 }
 
+static enum tms_reject reject_of(enum admit_result result, const struct kept *kept)
+{
+	switch (result) {
+	case ADMIT_NO_MEMORY:
+		return TMS_REJECT_MEMORY;
+	case ADMIT_CEILING:
+		return TMS_REJECT_CEILING;
+	default:
+		return kept->incompressible ? TMS_REJECT_POOR : TMS_REJECT_FULL;
+	}
+}
+
 /* TMS_REJECTS: accepted. */
 static enum tms_reject place_packed(tms_store *store, uint32_t id, const struct kept *kept)
 {
-	bool fail_span = fault_fires(store->faults, TMS_FAULT_SPAN_ALLOC);
+	struct admission page = { .bytes = kept->size, .persistent = true, .depth = ADMIT_ANY };
+	enum admit_result result;
 	uint32_t place;
 	struct entry *entry;
 
-	switch (admit_packed(&store->held, kept->size, id, fail_span, &place)) {
-	case ADMIT_FULL:
-		return TMS_REJECT_FULL;
-	case ADMIT_NO_MEMORY:
-		return TMS_REJECT_MEMORY;
-	case ADMIT_OK:
-		break;
-	}
+	page.fail_span = fault_fires(store->faults, TMS_FAULT_SPAN_ALLOC);
+	result = admit_packed(&store->held, &page, id, &place);
+	if (result != ADMIT_OK)
+		return reject_of(result, kept);
 	entry = holdings_entry(&store->held, id);
 	entry->place = place;
 	entry->flags |= ENTRY_PACKED | ENTRY_RESIDENT;
-	region_write_packed(store->held.region, place, kept->size, kept->bytes);
+	region_write(store->held.region, place, kept->size, true, kept->bytes);
 	return TMS_REJECTS;
 }
 
 static enum tms_reject place_raw(tms_store *store, uint32_t id, bool persistent, const struct kept *kept)
 {
 	struct holdings *held = &store->held;
-	uint32_t pfn = admit_frame(held);
+	struct admission page = {
+		.bytes = TMS_PAGE_SIZE, .persistent = persistent, .depth = persistent ? ADMIT_ANY : ADMIT_CLEAN
+	};
+	enum admit_result result;
 	struct entry *entry;
+	uint32_t pfn;
 
-	if (pfn == PFN_NONE)
-		return kept->incompressible ? TMS_REJECT_POOR : TMS_REJECT_FULL;
+	result = admit_frame(held, &page, &pfn);
+	if (result != ADMIT_OK)
+		return reject_of(result, kept);
 	frame_take(&held->region->frames, pfn, persistent ? FRAME_SWAP : FRAME_CLEAN, id);
 	entry = holdings_entry(held, id);
 	entry->place = pfn << UNITS_SHIFT;
@@ -125,7 +139,7 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 		reject = place_raw(store, id, persistent, kept);
 	}
 	if (reject == TMS_REJECTS)
-		holdings_count(held, holdings_entry(held, id), 1);
+		holdings_count(held, id, 1);
 	else
 		index_remove(&held->index, id);
 	return reject;

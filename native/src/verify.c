@@ -4,23 +4,7 @@
  * Reads only.  Holds the store's lock throughout, so that nothing is seen half done.  Each check names
  * the invariant as the card of its file does.
  */
-#include "store.h"
-
-struct walk {
-	const struct holdings *held;
-	const char *broken;
-	/* recounted */
-	struct tms_chunk *chunk;
-	uint16_t *users;
-	uint64_t clean, swap, fill, fill_clean, spilled, copied, bytes;
-};
-
-static bool holds(struct walk *walk, bool condition, const char *invariant)
-{
-	if (!condition && !walk->broken)
-		walk->broken = invariant;
-	return condition;
-}
+#include "verify_inner.h"
 
 /* ---- frames ------------------------------------------------------------------------------------------ */
 
@@ -179,149 +163,6 @@ static void verify_spans(struct walk *walk)
 		holds(walk, free_slots[c] == packing->class[c].free_slots, "sizeclass 4: free slots are those of the listed spans");
 }
 
-/* ---- entries ----------------------------------------------------------------------------------------- */
-
-static bool flags_agree(const struct entry *entry)
-{
-	unsigned int f = entry->flags;
-
-	if (f & ENTRY_FILL)
-		return !(f & (ENTRY_RESIDENT | ENTRY_COPY | ENTRY_WRITING | ENTRY_PACKED));
-	if (!(f & (ENTRY_RESIDENT | ENTRY_COPY)))
-		return false;
-	if (f & ENTRY_WRITING && (f & ENTRY_COPY || !(f & ENTRY_RESIDENT)))
-		return false;
-	if (!(f & ENTRY_PERSISTENT))
-		return (f & (ENTRY_RESIDENT | ENTRY_COPY | ENTRY_WRITING | ENTRY_PACKED)) == ENTRY_RESIDENT;
-	return true;
-}
-
-static bool is_in_place(const struct walk *walk, const struct entry *entry, uint32_t id)
-{
-	const struct tms_region *region = walk->held->region;
-
-	if (entry->flags & ENTRY_PACKED)
-		return entry->size <= PACKED_MAX_BYTES && packing_owns(&region->packing, entry->place, id);
-	return entry->size == TMS_PAGE_SIZE && region->frames.owner[entry->place >> UNITS_SHIFT] == id;
-}
-
-static void recount(struct walk *walk, const struct entry *entry)
-{
-	struct tms_chunk *chunk;
-
-	walk->clean += !(entry->flags & ENTRY_PERSISTENT);
-	walk->swap += !!(entry->flags & ENTRY_PERSISTENT);
-	walk->fill += !!(entry->flags & ENTRY_FILL);
-	walk->fill_clean += (entry->flags & (ENTRY_FILL | ENTRY_PERSISTENT)) == ENTRY_FILL;
-	walk->spilled += (entry->flags & (ENTRY_COPY | ENTRY_RESIDENT)) == ENTRY_COPY;
-	if (entry->flags & (ENTRY_COPY | ENTRY_WRITING) &&
-	    holds(walk, entry->block < walk->held->spill.end, "spill: a copy lies in the file"))
-		walk->users[entry->block]++;
-	if ((entry->flags & (ENTRY_RESIDENT | ENTRY_PERSISTENT)) != (ENTRY_RESIDENT | ENTRY_PERSISTENT))
-		return;
-	chunk = &walk->chunk[entry->place >> UNITS_SHIFT >> CHUNK_SHIFT];
-	walk->bytes += entry->size;
-	walk->copied += !!(entry->flags & ENTRY_COPY);
-	if (entry->flags & ENTRY_COPY) {
-		chunk->objects_copied++;
-	} else {
-		chunk->objects_uncopied++;
-		chunk->bytes_uncopied += entry->size;
-	}
-}
-
-static void verify_entries(struct walk *walk)
-{
-	const struct index *index = &walk->held->index;
-	const struct tms_stats *stats = &walk->held->stats;
-	uint32_t live = 0;
-
-	for (uint32_t id = 1; id < index->entries.end; id++) {
-		const struct entry *entry = entry_at(&index->entries, id);
-		struct key key = { entry_object(entry), entry->index, entry->pool };
-
-		if (!entry->pool)
-			continue;
-		live++;
-		holds(walk, index_find(index, &key) == id, "index 1: an entry is found by its key");
-		holds(walk, flags_agree(entry), "entry 1 to 3: the flags of an entry agree");
-		holds(walk, !(entry->flags & ENTRY_RESIDENT) || is_in_place(walk, entry, id),
-		      "entry: a resident page lies where its entry says");
-		if (walk->broken)
-			return;
-		recount(walk, entry);
-	}
-	holds(walk, live == index->entries.live && live == index->entry_hash.records, "index: entries are counted");
-	holds(walk,
-	      walk->clean == stats->pages_clean && walk->swap == stats->pages_swap && walk->fill == stats->pages_fill &&
-		      walk->spilled == stats->pages_spilled && walk->copied == stats->pages_copied &&
-		      walk->bytes == stats->bytes_kept,
-	      "stats: what is held is what is counted");
-}
-
-static void verify_objects(struct walk *walk)
-{
-	const struct index *index = &walk->held->index;
-	uint64_t pages = 0;
-	uint64_t listed = 0;
-
-	for (uint32_t id = 1; id < index->objects.end; id++) {
-		const struct object *object = slab_at(&index->objects, id);
-		uint32_t before = 0;
-		uint32_t count = 0;
-
-		if (!object->pool)
-			continue;
-		for (uint32_t at = object->pages.first; at && count <= index->entries.live; count++) {
-			const struct entry *entry = entry_at(&index->entries, at);
-
-			holds(walk, entry->sibling.prev == before, "index 1: the list of an object runs back as it runs forth");
-			before = at;
-			at = entry->sibling.next;
-			holds(walk, entry->pool == object->pool && entry_object(entry) == object->object,
-			      "index 1: the pages of an object are its own");
-		}
-		holds(walk, count == object->pages.count && count > 0, "index 2: an object with no page does not exist");
-		pages += count;
-	}
-	for (uint32_t slot = 0; slot < index->pools; slot++)
-		listed += index->pool_objects[slot].count;
-	holds(walk, pages == index->entries.live, "index 1: each entry is in the list of its object");
-	holds(walk, listed == index->objects.live && listed == index->object_hash.records,
-	      "index 3: each object is in the list of its pool");
-}
-
-static uint64_t count_order(struct walk *walk, const struct list *list, unsigned int kind, uint32_t hand)
-{
-	const struct slab *entries = &walk->held->index.entries;
-	uint64_t count = 0;
-	uint32_t before = 0;
-	bool hand_seen = !hand;
-
-	for (uint32_t id = list->first; id && count <= entries->live; id = entry_at(entries, id)->order.next, count++) {
-		const struct entry *entry = entry_at(entries, id);
-
-		holds(walk, (entry->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_FILL)) == kind,
-		      "evict 1: an eviction order holds ephemeral pages only");
-		holds(walk, entry->order.prev == before, "evict: an eviction order runs back as it runs forth");
-		hand_seen |= id == hand;
-		before = id;
-	}
-	holds(walk, count == list->count && before == list->last, "evict: an eviction order is counted to its last");
-	holds(walk, hand_seen, "evict 2: the hand names a page of the list");
-	return count;
-}
-
-static void verify_order(struct walk *walk)
-{
-	const struct evict *evict = &walk->held->evict;
-
-	holds(walk, count_order(walk, &evict->list, ENTRY_RESIDENT, evict->hand) == walk->clean - walk->fill_clean,
-	      "evict 1: every ephemeral page with a frame is in the eviction order");
-	holds(walk, count_order(walk, &evict->filled, ENTRY_FILL, 0) == walk->fill_clean,
-	      "evict 1: every same-filled ephemeral page is in the list of those");
-}
-
 /* ---- spill ------------------------------------------------------------------------------------------- */
 
 /* quiet: no read or write is under way, so that only copies use blocks. */
@@ -342,12 +183,10 @@ static void verify_spill(struct walk *walk, bool quiet)
 
 static void verify_all(struct walk *walk, bool quiet)
 {
-	verify_entries(walk);
+	verify_pages(walk);
 	verify_frames(walk);
 	verify_ranges(walk);
 	verify_spans(walk);
-	verify_objects(walk);
-	verify_order(walk);
 	verify_spill(walk, quiet);
 }
 

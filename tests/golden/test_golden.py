@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tmemstore.cli.main import main
+from tmemstore.report.profile import profile_table
 from tmemstore.report.tables import eviction_table
+from tmemstore.storage.presets import PRESETS
 
 HERE = Path(__file__).parent
 EXPECTED = HERE / "expected"
@@ -21,6 +23,7 @@ HELPS = {
     "help": [],
     "help-bench": ["bench"],
     "help-bench-eviction": ["bench", "eviction"],
+    "help-calibrate": ["calibrate"],
     "help-doctor": ["doctor"],
 }
 
@@ -52,6 +55,20 @@ ERRORS = (
     ["bench", "eviction", "--region", "1MiB", "--pages", "file"],
     ["bench", "eviction", "--region", "1MiB", "--pages", "folder"],
     ["doctor", "--format", "xml"],
+    ["calibrate"],
+    ["calibrate", "--spill", "spill.img", "--from", "file"],
+    ["calibrate", "--spill", "spill.img", "--limit", "1MiB"],
+    ["calibrate", "--spill", "spill.img", "--limit", "64MB"],
+    ["calibrate", "--spill", "spill.img", "--budget", "0s"],
+    ["calibrate", "--spill", "spill.img", "--budget", "20"],
+    ["calibrate", "--spill", "spill.img", "--output", "folder"],
+    ["calibrate", "--spill", "link", "--quiet"],
+    ["calibrate", "--spill", "not/there/spill.img", "--quiet"],
+    ["calibrate", "--from", "file"],
+    ["calibrate", "--from", "folder"],
+    ["calibrate", "--from", "missing.json"],
+    ["calibrate", "--from", "foreign.json"],
+    ["calibrate", "--from", "lacking.json"],
 )
 
 
@@ -76,6 +93,8 @@ def test_help(name, capsys):
 def test_errors_are_one_sentence_and_an_exit_code(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").write_bytes(b"something else")
+    Path("foreign.json").write_text('{"schema": "tmemstore.doctor/1"}', encoding="utf-8")
+    Path("lacking.json").write_text('{"schema": "tmemstore.profile/1"}', encoding="utf-8")
     Path("folder").mkdir()
     Path("link").symlink_to("file")
     said = []
@@ -96,3 +115,9 @@ def test_table_of_the_eviction_bench():
     table = eviction_table(document)
     assert max(len(line) for line in table.splitlines()) <= 80
     compare("table-eviction", table)
+
+
+def test_table_of_a_profile():
+    table = profile_table(PRESETS["emmc5.1"].to_document())
+    assert max(len(line) for line in table.splitlines()) <= 80
+    compare("table-profile", table)

@@ -58,7 +58,7 @@ def test_a_claimed_range_holds_no_page(opened, codec, region):
         assert sum(int(n) for n in tm.chunks()["frames_allocated"]) == frames
         assert_all_back(swap, pages)
         left = clean_survivors(fs, 1, clean)
-        assert left >= len(clean) - contig.report.clean_dropped
+        assert left >= len(clean) - contig.report.clean_dropped - contig.report.clean_evicted
         assert (np.frombuffer(bytes(contig.view), np.uint8) == 0xA5).all(), "somebody wrote into a claimed range"
         store_pages(swap, {offset: noise(offset) for offset in range(90_000, 90_020)})
         assert (np.frombuffer(bytes(contig.view), np.uint8) == 0xA5).all()
@@ -78,7 +78,8 @@ def test_the_whole_region_can_be_had_at_100_percent_frontswap(opened, codec, mak
         scribble(contig)
         assert tm.frame_counts() == (0, 0, 0, 0, tm.region.frames)
         assert contig.report.paged_out > 0
-        assert contig.report.bytes_written >= contig.report.window.bytes_uncopied
+        compressed = contig.report.compressed > 0  # on the way out, where that is faster
+        assert compressed or contig.report.bytes_written >= contig.report.window.bytes_uncopied
         assert_all_back(swap, pages)
     assert_all_back(swap, pages)
     tm.verify()

@@ -51,6 +51,16 @@ static inline void page_make(uint8_t *page, uint64_t seed, uint32_t noise)
 		page[noise - 1] |= 1;
 }
 
+/* The same, each byte of noise twice. */
+static inline void page_make_pairs(uint8_t *page, uint64_t seed, uint32_t noise)
+{
+	uint8_t half[TMS_PAGE_SIZE];
+
+	page_make(half, seed, noise / 2);
+	for (uint32_t at = 0; at < TMS_PAGE_SIZE; at++)
+		page[at] = half[at / 2];
+}
+
 static inline bool page_is(const uint8_t *page, uint64_t seed, uint32_t noise)
 {
 	uint8_t expected[TMS_PAGE_SIZE];
@@ -97,6 +107,48 @@ static inline struct tms_codec tail_codec(void)
 				   .lz4_decompress_safe = (void *)tail_decompress };
 }
 
+/* A denser one, for pages whose bytes come in equal pairs (page_make_pairs): it keeps one of each. */
+static inline int run_compress(const char *from, char *to, int bytes, int capacity)
+{
+	int kept = bytes - 1;
+
+	while (kept > 0 && from[kept - 1] == from[bytes - 1])
+		kept--;
+	/* Half of what the codec above needs, for pages of pairs. */
+	if (kept % 2)
+		kept++;
+	if (kept / 2 + TAIL_OVERHEAD > capacity)
+		return 0;
+	for (int at = 0; at < kept; at += 2) {
+		if (from[at] != from[at + 1])
+			return 0;
+		to[2 + at / 2] = from[at];
+	}
+	to[0] = (char)(kept & 0xff);
+	to[1] = (char)(kept >> 8);
+	to[2 + kept / 2] = from[bytes - 1];
+	return kept / 2 + TAIL_OVERHEAD;
+}
+
+static inline int run_decompress(const char *from, char *to, int bytes, int capacity)
+{
+	int kept = bytes < TAIL_OVERHEAD ? -1 : (int)(uint8_t)from[0] | (int)(uint8_t)from[1] << 8;
+
+	if (kept < 0 || kept / 2 != bytes - TAIL_OVERHEAD || kept > capacity)
+		return -1;
+	for (int at = 0; at < kept; at++)
+		to[at] = from[2 + at / 2];
+	memset(to + kept, from[2 + kept / 2], (size_t)(capacity - kept));
+	return capacity;
+}
+
+static inline struct tms_codec run_codec(void)
+{
+	return (struct tms_codec){ .kind = TMS_CODEC_LZ4,
+				   .lz4_compress_default = (void *)run_compress,
+				   .lz4_decompress_safe = (void *)run_decompress };
+}
+
 /* ---- a clock --------------------------------------------------------------------------------------- */
 
 /* Stands still but for one jump: from the read with number jump_at on it shows jump_to_ns. */
@@ -128,6 +180,19 @@ static inline uint64_t fake_cpu_ns(void *context)
 	return 0;
 }
 
+/* ---- a device -------------------------------------------------------------------------------------- */
+
+/* An emulated one in memory, without chance: a millisecond a write, a tenth of that a read, a nanosecond a byte. */
+static inline struct tms_device steady_device(void)
+{
+	return (struct tms_device){ .seed = 1,
+				    .write_request_ns = 1000000,
+				    .write_byte_ps = 1000,
+				    .read_request_ns = 100000,
+				    .read_byte_ps = 1000,
+				    .in_memory = true };
+}
+
 /* ---- a store --------------------------------------------------------------------------------------- */
 
 struct setup {
@@ -137,6 +202,10 @@ struct setup {
 	int32_t order;
 	uint64_t spill_limit_bytes;
 	uint64_t io_timeout_ns; /* 0: half a minute */
+	uint64_t reserve_bytes;
+	const struct tms_device *device; /* emulated */
+	uint64_t *virtual_ns;            /* a virtual clock's time */
+	bool denser;                     /* the compress route: the codec below */
 	struct fake_clock *fake;
 };
 
@@ -149,21 +218,29 @@ struct fixture {
 	struct tms_spill_info spill_info;
 };
 
-static inline tms_region *region_open(uint32_t frames, struct tms_region_info *info)
+static inline tms_region *region_open_with(uint32_t frames, uint64_t reserve_bytes, struct tms_region_info *info)
 {
-	struct tms_region_config config = { .size_bytes = (uint64_t)frames * TMS_PAGE_SIZE, .copy = TMS_COPY_PLAIN };
+	struct tms_region_config config = {
+		.size_bytes = (uint64_t)frames * TMS_PAGE_SIZE, .reserve_bytes = reserve_bytes, .copy = TMS_COPY_PLAIN
+	};
 	tms_region *region = NULL;
 
 	return tms_region_create(&config, info, &region) == TMS_OK ? region : NULL;
 }
 
+static inline tms_region *region_open(uint32_t frames, struct tms_region_info *info)
+{
+	return region_open_with(frames, 0, info);
+}
+
 static inline int fixture_open(struct fixture *f, const struct setup *setup)
 {
-	struct tms_clock clock = { fake_now_ns, fake_cpu_ns, setup->fake };
+	struct tms_clock clock = { .now_ns = fake_now_ns, .cpu_ns = fake_cpu_ns, .context = setup->fake };
 	char path[64];
 	struct tms_store_config config = {
-		.clock = setup->fake ? &clock : NULL,
+		.clock = setup->fake || setup->virtual_ns ? &clock : NULL,
 		.spill_path = setup->spill ? path : NULL,
+		.device = setup->device,
 		.spill_limit_bytes = setup->spill_limit_bytes,
 		.io_timeout_ns = setup->io_timeout_ns ? setup->io_timeout_ns : UINT64_C(30000000000),
 		.io_threads = 2,
@@ -173,9 +250,13 @@ static inline int fixture_open(struct fixture *f, const struct setup *setup)
 
 	if (setup->packed)
 		config.codec = tail_codec();
+	if (setup->denser)
+		config.denser = run_codec();
+	if (setup->virtual_ns)
+		tms_virtual_clock(setup->virtual_ns, &clock);
 	*f = (struct fixture){ 0 };
 	snprintf(path, sizeof(path), "fixture-%ld.spill", (long)getpid());
-	f->region = region_open(setup->frames ? setup->frames : FRAMES_PER_MIB, &f->region_info);
+	f->region = region_open_with(setup->frames ? setup->frames : FRAMES_PER_MIB, setup->reserve_bytes, &f->region_info);
 	if (!f->region)
 		return TMS_E_SYSTEM;
 	code = tms_store_create(f->region, &config, &f->spill_info, &f->store);
@@ -220,6 +301,24 @@ static inline int fixture_get(struct fixture *f, tms_pool_id pool, uint32_t key,
 	return code;
 }
 
+/* A page whose bytes come in pairs, put and found again. */
+static inline int fixture_put_pairs(struct fixture *f, uint32_t key, uint64_t seed, uint32_t noise)
+{
+	uint8_t page[TMS_PAGE_SIZE];
+
+	page_make_pairs(page, seed, noise);
+	return tms_put(f->store, f->swap, key >> 4, key, page);
+}
+
+static inline bool fixture_holds_pairs(struct fixture *f, uint32_t key, uint64_t seed, uint32_t noise)
+{
+	uint8_t expected[TMS_PAGE_SIZE];
+	uint8_t page[TMS_PAGE_SIZE];
+
+	page_make_pairs(expected, seed, noise);
+	return fixture_get(f, f->swap, key, page) == TMS_OK && !memcmp(page, expected, TMS_PAGE_SIZE);
+}
+
 static inline bool fixture_holds(struct fixture *f, tms_pool_id pool, uint32_t key, uint64_t seed, uint32_t noise)
 {
 	uint8_t page[TMS_PAGE_SIZE];
@@ -251,7 +350,7 @@ static inline struct tms_alloc_request request_of(uint64_t frames, int32_t effor
 		.align_frames = 1,
 		.deadline_ns = UINT64_C(20000000000),
 		.cost = { .t0_ns = 1000, .drop_ns = 100, .object_ns = 2000, .byte_ps = 1000, .zero_ns = 100 },
-		.bound_permille = 1000,
+		.bound = { .t0_ns = 1000, .drop_ns = 100, .object_ns = 2000, .byte_ps = 1000, .zero_ns = 100 },
 		.effort = effort,
 	};
 }

@@ -117,6 +117,26 @@ static void threads_share_the_count_of_a_site(void)
 	faults_put(faults);
 }
 
+static void a_delay_on_a_virtual_clock_is_spent_not_slept(void)
+{
+	const uint64_t hours = UINT64_C(3600) * NSEC_PER_SEC;
+	struct faults *faults = faults_create();
+	uint64_t now_ns = 0;
+	struct tms_clock clock;
+
+	tms_virtual_clock(&now_ns, &clock);
+	faults_set_clock(faults, &clock);
+	fault_arm(faults, SITE, &(struct fault_site){ .skip = 1, .count = 2, .delay_ns = hours });
+	CHECK(!fault_fires(faults, SITE));
+	CHECK_EQ(now_ns, 0);
+	CHECK(fault_fires(faults, SITE));
+	CHECK_EQ(now_ns, hours);
+	CHECK(fault_fires(faults, SITE));
+	CHECK(!fault_fires(faults, SITE));
+	CHECK_EQ(now_ns, 2 * hours);
+	faults_put(faults);
+}
+
 int main(void)
 {
 	RUN(a_site_that_is_not_armed_never_fires);
@@ -125,5 +145,6 @@ int main(void)
 	RUN(count_0_disarms);
 	RUN(a_site_is_held_until_it_is_disarmed_even_if_it_has_no_count_left);
 	RUN(threads_share_the_count_of_a_site);
+	RUN(a_delay_on_a_virtual_clock_is_spent_not_slept);
 	return check_finish(__FILE__);
 }

@@ -184,9 +184,9 @@ static void take_all(uint64_t seed)
 		frame_take(&table, pfn, FRAME_SWAP, 1);
 		shadow.state[pfn] = FRAME_SWAP;
 		for (uint32_t frames = 1; frames <= 8 && left < 60; frames++)
-			CHECK_EQ(frame_chunk_with_free(&table, frames), chunk_by_hand(frames));
+			CHECK_EQ(frame_chunk_with_free(&table, frames, NULL, NULL), chunk_by_hand(frames));
 	}
-	CHECK_EQ(frame_chunk_with_free(&table, 1), PFN_NONE);
+	CHECK_EQ(frame_chunk_with_free(&table, 1, NULL, NULL), PFN_NONE);
 	frame_table_deinit(&table);
 }
 

@@ -24,9 +24,22 @@ static void arrays_in_stats_have_a_place_for_every_reason(void)
 	CHECK_EQ(sizeof(stats.allocs_by_reason) / sizeof(stats.allocs_by_reason[0]), TMS_REASONS);
 }
 
+static void arrays_have_a_place_for_every_number_that_names_one(void)
+{
+	struct tms_stats stats;
+	struct tms_ceilings ceilings;
+	struct tms_device device;
+	struct tms_cost cost;
+
+	CHECK_EQ(sizeof(stats.written_by_cause) / sizeof(stats.written_by_cause[0]), TMS_CAUSES);
+	CHECK_EQ(sizeof(ceilings.contract) / sizeof(ceilings.contract[0]), TMS_CONTRACTS);
+	CHECK_EQ(sizeof(device.episodes) / sizeof(device.episodes[0]), TMS_EPISODES);
+	CHECK_EQ(sizeof(cost.spread_ns) / sizeof(cost.spread_ns[0]), TMS_SPREAD_POINTS);
+}
+
 static void chunk_row_has_no_padding(void)
 {
-	CHECK_EQ(sizeof(struct tms_chunk), 6 * sizeof(uint16_t) + 3 * sizeof(uint32_t));
+	CHECK_EQ(sizeof(struct tms_chunk), 6 * sizeof(uint16_t) + 4 * sizeof(uint32_t));
 }
 
 int main(void)
@@ -34,6 +47,7 @@ int main(void)
 	RUN(chunk_is_two_mebibytes);
 	RUN(errors_are_negative_and_answers_are_not);
 	RUN(arrays_in_stats_have_a_place_for_every_reason);
+	RUN(arrays_have_a_place_for_every_number_that_names_one);
 	RUN(chunk_row_has_no_padding);
 	return check_finish(__FILE__);
 }

@@ -25,7 +25,7 @@ static bool open_io(uint32_t threads)
 {
 	FILE *file = tmpfile();
 	int32_t error = 0;
-	struct io_config config = { .fd = file ? dup(fileno(file)) : -1, .threads = threads };
+	struct io_config config = { .fd = file ? dup(fileno(file)) : -1, .threads = threads, .clock = clock_system };
 
 	if (file)
 		fclose(file);

@@ -94,6 +94,26 @@ static void a_mapping_that_cannot_be_had_leaves_nothing_behind(void)
 	mapping_deinit(&mapping);
 }
 
+static void the_reserve_begins_at_a_huge_page_behind_the_area(void)
+{
+	const uint64_t areas[] = { 1 << 20, HUGE_BYTES, HUGE_BYTES + (1 << 20) };
+
+	for (int i = 0; i < 3; i++) {
+		const struct tms_region_config config = { .size_bytes = areas[i], .reserve_bytes = 3 * TMS_PAGE_SIZE };
+		struct tms_region_info info = { 0 };
+		struct mapping mapping;
+
+		CHECK_EQ(mapping_init(&mapping, &config, &info), TMS_OK);
+		CHECK_EQ(mapping.reserve_at % HUGE_BYTES, 0);
+		CHECK(mapping.reserve_at >= areas[i] && mapping.reserve_at < areas[i] + HUGE_BYTES);
+		CHECK(mapping.mapped_bytes >= mapping.reserve_at + config.reserve_bytes);
+		memset(mapping.base + mapping.reserve_at, 0x33, config.reserve_bytes);
+		memset(mapping.base, 0x44, areas[i]);
+		CHECK_EQ(mapping.base[mapping.reserve_at], 0x33);
+		mapping_deinit(&mapping);
+	}
+}
+
 int main(void)
 {
 	RUN(every_page_is_there_and_zero_before_the_first_touch);
@@ -101,5 +121,6 @@ int main(void)
 	RUN(a_forked_child_sees_zeros_and_the_parent_keeps_its_pages);
 	RUN(what_is_asked_for_and_refused_is_done_without_and_said);
 	RUN(a_mapping_that_cannot_be_had_leaves_nothing_behind);
+	RUN(the_reserve_begins_at_a_huge_page_behind_the_area);
 	return check_finish(__FILE__);
 }

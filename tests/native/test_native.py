@@ -56,7 +56,7 @@ def core(build):
 @pytest.mark.parametrize("source", PROGRAMS, ids=lambda source: source.stem)
 def test_program(source, core, build):
     program = build / source.stem
-    run([CC, *FLAGS, source, *core, "-o", program])
+    run([CC, *FLAGS, source, *core, "-o", program, "-lm"])
     output = run([program], timeout=PROGRAM_SECONDS, cwd=build)
     assert output.startswith(f"{source.stem}: "), output
     assert output.endswith(" passed\n"), output

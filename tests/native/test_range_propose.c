@@ -1,4 +1,5 @@
 /* The window that range_propose chooses, against a look at every window there is. */
+#include "plan.h"
 #include "range.h"
 #include "fixture.h"
 
@@ -87,22 +88,65 @@ static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
 	return sum;
 }
 
-static uint64_t price(const struct tms_alloc_request *r, const struct sum *s)
+/* All of the region but the window, nine tenths of it, within what the chunks outside may hold; and the reserve. */
+static uint64_t room_by_hand(const struct tms_alloc_request *r, const struct surroundings *around, const struct sum *s)
 {
-	return r->cost.t0_ns + r->frames * r->cost.frame_ns + (s->clean + s->copied + s->uncopied) * r->cost.drop_ns +
-	       s->uncopied * r->cost.object_ns + s->bytes * r->cost.byte_ps / 1000 + (r->zero ? r->frames * r->cost.zero_ns : 0);
+	uint64_t chunks = (r->frames + TMS_CHUNK_FRAMES - 1) / TMS_CHUNK_FRAMES;
+	uint64_t room = 0;
+	uint64_t bytes = 0;
+
+	for (uint32_t pfn = 0; pfn < FRAMES; pfn++)
+		room += (frame_state(&frames, pfn) == FRAME_FREE && !frame_is_isolated(&frames, pfn)) || frame_state(&frames, pfn) == FRAME_CLEAN;
+	room = (room - s->free - s->clean) * TMS_PAGE_SIZE / 100 * 90;
+	for (uint32_t c = 0; c < frames.chunks; c++)
+		bytes += frames.chunk[c].bytes_uncopied;
+	if (around->chunk_bytes_max != UINT64_MAX) {
+		uint64_t allowed = around->chunk_bytes_max * (frames.chunks - chunks);
+		uint64_t outside = bytes > s->bytes ? bytes - s->bytes : 0;
+
+		if (room > (allowed > outside ? allowed - outside : 0))
+			room = allowed > outside ? allowed - outside : 0;
+	}
+	return room + around->reserve_bytes_free;
 }
 
-static bool can_be_emptied(const struct tms_alloc_request *r, bool can_write, const struct sum *s)
+static struct plan_task task_by_hand(const struct tms_alloc_request *r, const struct surroundings *around, const struct sum *s)
 {
-	if (r->effort == TMS_EFFORT_FREE)
-		return !s->clean && !s->frontswap;
-	return !s->uncopied || (r->effort == TMS_EFFORT_PAGE_OUT && can_write);
+	return (struct plan_task){ .frames = r->frames,
+				   .drops = s->clean + s->copied,
+				   .uncopied = s->uncopied,
+				   .bytes = s->bytes,
+				   .room = s->uncopied ? room_by_hand(r, around, s) : 0,
+				   .effort = r->effort,
+				   .zero = r->zero,
+				   .can_write = around->can_write,
+				   .prefers_no_write = r->no_wait };
+}
+
+static struct tms_window window_by_hand(const struct tms_alloc_request *r, uint64_t start, const struct sum *s,
+					const struct plan_task *task, const struct plan *plan)
+{
+	return (struct tms_window){ .start_pfn = start,
+				    .frames = r->frames,
+				    .frames_free = s->free,
+				    .frames_clean = s->clean,
+				    .frames_frontswap = s->frontswap,
+				    .objects_copied = s->copied,
+				    .objects_uncopied = s->uncopied,
+				    .bytes_uncopied = s->bytes,
+				    .room_bytes = task->room,
+				    .to_migrate = plan->migrate,
+				    .to_compress = plan->compress,
+				    .to_page_out = plan->page_out,
+				    .bytes_to_page_out = plan->page_out_bytes,
+				    .predicted_ns = plan_price(task, plan, &r->cost),
+				    .p99_ns = plan_price(task, plan, &r->p99),
+				    .bound_ns = plan_price(task, plan, &r->bound) };
 }
 
 /* Looks at all windows whose start is a multiple of step. */
-static bool cheapest(const struct tms_alloc_request *r, bool can_write, uint64_t step, bool whole_chunks, struct tms_window *best,
-		     bool *open)
+static bool cheapest(const struct tms_alloc_request *r, const struct surroundings *around, uint64_t step, bool whole_chunks,
+		     struct tms_window *best, bool *open)
 {
 	bool found = false;
 
@@ -110,9 +154,14 @@ static bool cheapest(const struct tms_alloc_request *r, bool can_write, uint64_t
 		struct sum s = add_up((uint32_t)start, (uint32_t)r->frames, whole_chunks);
 
 		*open |= !s.taken;
-		if (!s.taken && can_be_emptied(r, can_write, &s) && (!found || price(r, &s) < best->predicted_ns)) {
-			found = true;
-			*best = (struct tms_window){ start, r->frames, s.free, s.clean, s.frontswap, s.copied, s.uncopied, s.bytes, price(r, &s) };
+		if (!s.taken && !(r->effort == TMS_EFFORT_FREE && s.clean + s.frontswap)) {
+			struct plan_task task = task_by_hand(r, around, &s);
+			struct plan plan = plan_make(&task, &r->cost);
+
+			if (plan.feasible && (!found || plan_price(&task, &plan, &r->cost) < best->predicted_ns)) {
+				found = true;
+				*best = window_by_hand(r, start, &s, &task, &plan);
+			}
 		}
 		if (r->fixed)
 			break;
@@ -120,18 +169,19 @@ static bool cheapest(const struct tms_alloc_request *r, bool can_write, uint64_t
 	return found;
 }
 
-static enum tms_reason propose_by_hand(const struct tms_alloc_request *r, bool can_write, struct tms_window *best)
+static enum tms_reason propose_by_hand(const struct tms_alloc_request *r, const struct surroundings *around,
+				       struct tms_window *best)
 {
 	uint64_t chunk_step = r->align_frames > TMS_CHUNK_FRAMES ? r->align_frames : TMS_CHUNK_FRAMES;
 	bool open = false;
 	bool found = false;
 
 	if (r->fixed)
-		found = cheapest(r, can_write, 1, true, best, &open);
+		found = cheapest(r, around, 1, true, best, &open);
 	else if (r->frames >= TMS_CHUNK_FRAMES)
-		found = cheapest(r, can_write, chunk_step, true, best, &open);
+		found = cheapest(r, around, chunk_step, true, best, &open);
 	if (!found && !r->fixed)
-		found = cheapest(r, can_write, r->align_frames, false, best, &open);
+		found = cheapest(r, around, r->align_frames, false, best, &open);
 	return found ? TMS_REASON_NONE : open ? TMS_REASON_EFFORT : TMS_REASON_NO_WINDOW;
 }
 
@@ -146,11 +196,27 @@ static struct tms_alloc_request any_request(uint64_t *rng)
 	r.cost.frame_ns = rng_below(rng, 3);
 	r.cost.drop_ns = rng_below(rng, 200);
 	r.cost.object_ns = rng_below(rng, 3) * 1000;
+	r.cost.move_ns = rng_below(rng, 3) * 500;
+	r.cost.compress_permille = rng_below(rng, 3) * 400;
+	r.cost.compress_ns = rng_below(rng, 4000);
+	r.cost.spread_ns[0] = rng_below(rng, 2) * 100000;
+	r.no_wait = rng_below(rng, 2);
+	r.p99.frame_ns = 7;
+	r.p99.byte_ps = 2000;
 	r.fixed = rng_below(rng, 4) == 0;
 	if (r.fixed)
 		r.start_pfn = rng_below(rng, (uint32_t)((FRAMES - r.frames) / r.align_frames + 1)) * r.align_frames;
 	return r;
 }
+
+static struct surroundings any_surroundings(uint64_t *rng)
+{
+	return (struct surroundings){ .reserve_bytes_free = rng_below(rng, 3) * UINT64_C(300000),
+				      .chunk_bytes_max = rng_below(rng, 2) ? UINT64_MAX : rng_below(rng, 2000000),
+				      .can_write = rng_below(rng, 4) != 0 };
+}
+
+static const struct surroundings nowhere = { .chunk_bytes_max = UINT64_MAX, .can_write = true };
 
 static void compare_with_a_look_at_every_window(uint64_t seed, bool sparse)
 {
@@ -160,11 +226,11 @@ static void compare_with_a_look_at_every_window(uint64_t seed, bool sparse)
 		CHECK(open_region(&rng, sparse));
 		for (int i = 0; i < 12; i++) {
 			struct tms_alloc_request request = any_request(&rng);
-			bool can_write = rng_below(&rng, 4) != 0;
+			struct surroundings around = any_surroundings(&rng);
 			struct tms_window expected = { 0 };
 			struct tms_window window = { 0 };
 
-			CHECK_EQ(range_propose(&table, &request, can_write, &window), propose_by_hand(&request, can_write, &expected));
+			CHECK_EQ(range_propose(&table, &request, &around, &window), propose_by_hand(&request, &around, &expected));
 			CHECK_EQ(window.predicted_ns, expected.predicted_ns);
 			CHECK_EQ(window.start_pfn, expected.start_pfn);
 			CHECK(!memcmp(&window, &expected, sizeof(window)));
@@ -193,7 +259,7 @@ static void nearly_empty_spans_are_cheaper_to_empty_than_as_many_clean_pages(voi
 	for (uint32_t pfn = 0; pfn < FRAMES; pfn++)
 		frame_take(&frames, pfn, pfn >> CHUNK_SHIFT == 1 ? FRAME_PACKED : FRAME_CLEAN, 1);
 	frames.chunk[1].objects_copied = TMS_CHUNK_FRAMES / 8; /* one object in each span of 8 frames */
-	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK_EQ(range_propose(&table, &request, &nowhere, &window), TMS_REASON_NONE);
 	CHECK_EQ(window.start_pfn, TMS_CHUNK_FRAMES);
 	CHECK_EQ(window.objects_copied, TMS_CHUNK_FRAMES / 8);
 	close_region();
@@ -207,10 +273,10 @@ static void a_price_beyond_all_numbers_is_the_highest_number(void)
 	CHECK(frame_table_init(&frames, &mapping));
 	range_table_init(&table, &frames);
 	request.cost.frame_ns = UINT64_MAX / 9;
-	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK_EQ(range_propose(&table, &request, &nowhere, &window), TMS_REASON_NONE);
 	CHECK(window.predicted_ns == UINT64_MAX);
 	request.cost.frame_ns = (UINT64_MAX - request.cost.t0_ns) / 10;
-	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK_EQ(range_propose(&table, &request, &nowhere, &window), TMS_REASON_NONE);
 	CHECK(window.predicted_ns < UINT64_MAX && window.predicted_ns > UINT64_MAX - 10);
 	close_region();
 }
@@ -225,12 +291,12 @@ static void a_window_of_a_chunk_and_more_starts_at_a_chunk_unless_there_is_none(
 	for (uint32_t pfn = 0; pfn < 3 * TMS_CHUNK_FRAMES; pfn++)
 		if (pfn % TMS_CHUNK_FRAMES < 40)
 			frame_take(&frames, pfn, FRAME_CLEAN, 1);
-	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK_EQ(range_propose(&table, &request, &nowhere, &window), TMS_REASON_NONE);
 	CHECK_EQ(window.start_pfn, 0);
 	CHECK_EQ(window.frames_clean, 40);
 	for (uint32_t chunk = 0; chunk < 3; chunk++)
 		frame_isolate_run(&frames, chunk * TMS_CHUNK_FRAMES + 20 + chunk, chunk * TMS_CHUNK_FRAMES + 21 + chunk);
-	CHECK_EQ(range_propose(&table, &request, true, &window), TMS_REASON_NONE);
+	CHECK_EQ(range_propose(&table, &request, &nowhere, &window), TMS_REASON_NONE);
 	CHECK(window.start_pfn % TMS_CHUNK_FRAMES > 20);
 	close_region();
 }

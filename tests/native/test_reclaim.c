@@ -1,6 +1,5 @@
 /* Whole contiguous allocations: met, refused, aborted.  Deadlines and closing at each step: test_reclaim_deadline.c. */
-#include "writeback.h"
-#include "fixture.h"
+#include "inside.h"
 
 #define RAW TMS_PAGE_SIZE
 #define FRAMES 1100u /* two chunks and a short one */
@@ -17,8 +16,6 @@ static uint32_t noise_of(uint32_t key)
 /* Frontswap pages, those of the first 100 frames with a copy, and clean ones. */
 static void open_filled(bool spill)
 {
-	struct writeback w = { .end_pfn = 100 };
-
 	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = FRAMES, .spill = spill, .packed = true, .spill_limit_bytes = 1000 * RAW }), TMS_OK);
 	for (uint32_t key = 0; key < SWAP; key++)
 		CHECK_EQ(fixture_put(&f, f.swap, key, key, noise_of(key)), TMS_OK);
@@ -26,10 +23,7 @@ static void open_filled(bool spill)
 		CHECK_EQ(fixture_put(&f, f.clean, key, key + 7, RAW), TMS_OK);
 	if (!spill)
 		return;
-	w.store = f.store;
-	w.deadline_ns = UINT64_MAX;
-	CHECK_EQ(writeback_run(&w), TMS_REASON_NONE);
-	writeback_end(&w);
+	CHECK(copy_out(&f, 0, 100));
 	CHECK(fixture_stats(&f).pages_copied > 0);
 }
 
@@ -116,7 +110,7 @@ static void refused_changes_nothing(void)
 		CHECK_SO_FAR();
 	}
 	request.refuse_over_bound = true;
-	request.cost.t0_ns = request.deadline_ns + 1;
+	request.bound.t0_ns = request.deadline_ns + 1;
 	refuse(request, TMS_REASON_DEADLINE);
 	CHECK_SO_FAR();
 	CHECK_EQ(alloc(request_at(600, 1, TMS_EFFORT_PAGE_OUT), &r), TMS_OK);
@@ -136,14 +130,20 @@ static void a_bound_that_just_fits_the_deadline_is_not_refused(void)
 	open_filled(true);
 	CHECK_SO_FAR();
 	request.refuse_over_bound = true;
-	request.bound_permille = 2000;
-	request.cost = (struct tms_cost){ .t0_ns = request.deadline_ns / 2 };
+	request.cost = (struct tms_cost){ .t0_ns = request.deadline_ns / 3 };
+	request.p99 = (struct tms_cost){ .t0_ns = request.deadline_ns / 2 };
+	request.bound = (struct tms_cost){ .t0_ns = request.deadline_ns };
 	CHECK_EQ(alloc(request, &r), TMS_OK);
-	CHECK_EQ(r.bound_ns, request.deadline_ns);
-	CHECK_EQ(r.window.predicted_ns * 2, r.bound_ns);
+	CHECK_EQ(r.window.bound_ns, request.deadline_ns);
+	CHECK_EQ(r.window.p99_ns, request.deadline_ns / 2);
+	CHECK_EQ(r.window.predicted_ns, request.deadline_ns / 3);
 	CHECK_EQ(tms_release(f.store, r.range), TMS_OK);
-	request.cost.t0_ns++;
+	request.bound.t0_ns++;
 	CHECK_EQ(alloc(request, &r), TMS_ALLOC_REFUSED);
+	CHECK_EQ(r.reason, TMS_REASON_DEADLINE);
+	request.covered = true;
+	CHECK_EQ(alloc(request, &r), TMS_ALLOC_REFUSED);
+	CHECK_EQ(r.reason, TMS_REASON_RECOVERING);
 	fixture_close(&f);
 }
 

@@ -1,6 +1,5 @@
 /* An allocation under a clock that passes the deadline at a step of the test's choice: MET by the deadline or ABORTED. */
-#include "writeback.h"
-#include "fixture.h"
+#include "inside.h"
 
 #define RAW TMS_PAGE_SIZE
 #define FRAMES FRAMES_PER_MIB
@@ -36,10 +35,7 @@ static struct tms_alloc_request whole_region(const struct scene *scene)
 
 static void give_copies(void)
 {
-	struct writeback w = { .store = f.store, .end_pfn = FRAMES, .deadline_ns = UINT64_MAX };
-
-	CHECK_EQ(writeback_run(&w), TMS_REASON_NONE);
-	writeback_end(&w);
+	CHECK(copy_out(&f, 0, FRAMES));
 	CHECK_EQ(fixture_stats(&f).pages_copied, SWAP);
 }
 

@@ -75,7 +75,7 @@ static void close_packing(void)
 static bool add_span(uint32_t bytes)
 {
 	uint32_t want = packing_span_frames(bytes);
-	uint32_t chunk = frame_chunk_with_free(&frames, want);
+	uint32_t chunk = frame_chunk_with_free(&frames, want, NULL, NULL);
 	uint32_t have = chunk == PFN_NONE ? 0 : frames.chunk[chunk].frames_free;
 
 	return have && packing_add_span(&packing, bytes, chunk, have < want ? have : want);
@@ -87,9 +87,9 @@ static void place(uint32_t entry, uint32_t bytes)
 
 	o->bytes = bytes;
 	o->pattern = (uint8_t)(entry * 31);
-	o->place = packing_place(&packing, bytes, entry);
+	o->place = packing_place(&packing, bytes, entry, NULL, NULL);
 	if (o->place == PLACE_NONE && add_span(bytes))
-		o->place = packing_place(&packing, bytes, entry);
+		o->place = packing_place(&packing, bytes, entry, NULL, NULL);
 	if (o->place == PLACE_NONE)
 		return;
 	CHECK(!sealed[span_of(o->place)]);
@@ -202,9 +202,9 @@ static void no_number_of_frames_wastes_a_byte_a_frame_less_than_the_one_chosen(v
 static void a_place_that_names_no_object_is_owned_by_nobody(void)
 {
 	CHECK(open_packing());
-	CHECK_EQ(packing_place(&packing, 1000, 1), PLACE_NONE);
+	CHECK_EQ(packing_place(&packing, 1000, 1, NULL, NULL), PLACE_NONE);
 	CHECK(packing_add_span(&packing, 1000, 1, 1));
-	object[1].place = packing_place(&packing, 1000, 1);
+	object[1].place = packing_place(&packing, 1000, 1, NULL, NULL);
 	CHECK_EQ(object[1].place >> UNITS_SHIFT >> CHUNK_SHIFT, 1);
 	CHECK(packing_owns(&packing, object[1].place, 1));
 	CHECK(!packing_owns(&packing, object[1].place + 1, 1));
@@ -223,7 +223,7 @@ static void a_frame_whose_span_does_not_name_it_holds_no_object_of_anybody(void)
 
 	CHECK(open_packing());
 	CHECK(packing_add_span(&packing, 3000, 0, 8) && packing_add_span(&packing, 1000, 0, 8));
-	object[1].place = packing_place(&packing, 3000, 1);
+	object[1].place = packing_place(&packing, 3000, 1, NULL, NULL);
 	pfn = object[1].place >> UNITS_SHIFT;
 	CHECK_EQ(frames.owner[pfn], 1);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {

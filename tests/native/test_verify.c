@@ -2,8 +2,7 @@
  * The walk over every structure: a store in which everything occurs is whole, and each invariant that is
  * broken by hand is named as the card of its file does, and by nothing else.
  */
-#include "writeback.h"
-#include "fixture.h"
+#include "inside.h"
 
 #define RAW TMS_PAGE_SIZE
 #define FRAMES 700u
@@ -20,44 +19,35 @@ static int put(tms_pool_id pool, uint32_t from, uint32_t to, uint32_t noise)
 	return code;
 }
 
-/* Frontswap keys 0-9 spilled, 10-19 raw, 20-59 packed, 60-64 filled, 70-79 with a copy; clean 0-29, 40-44 filled. */
+/* Frontswap keys 0-9 spilled, 10-19 raw, 20-59 packed, 60-64 filled, 70-79 with a copy,
+ * 80-89 in the reserve; clean 0-29, 40-44 filled. */
 static void open_store_of_everything(void)
 {
 	const struct tms_alloc_request request = request_at(600, 20, TMS_EFFORT_FREE);
-	struct writeback w = { .end_pfn = FRAMES, .deadline_ns = UINT64_MAX };
 	struct tms_report r;
 
-	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = FRAMES, .spill = true, .packed = true }), TMS_OK);
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = FRAMES, .spill = true, .packed = true, .reserve_bytes = 64 * RAW }), TMS_OK);
 	held = &f.store->held;
 	CHECK_EQ(put(f.swap, 0, 10, RAW), TMS_OK);
-	CHECK(fixture_page_out(&f));
+	CHECK(copy_out(&f, 0, FRAMES));
+	for (uint32_t key = 0; key < 10; key++)
+		shrink_drop_resident(held, id_of(&f, f.swap, key));
 	CHECK_EQ(put(f.swap, 70, 80, RAW), TMS_OK);
-	w.store = f.store;
-	CHECK_EQ(writeback_run(&w), TMS_REASON_NONE);
-	writeback_end(&w);
+	CHECK(copy_out(&f, 0, FRAMES));
 	CHECK_EQ(put(f.swap, 10, 20, RAW), TMS_OK);
 	CHECK_EQ(put(f.swap, 20, 60, 1000), TMS_OK);
 	CHECK_EQ(put(f.swap, 60, 65, 0), TMS_OK);
+	CHECK_EQ(put(f.swap, 80, 90, 1000), TMS_OK);
+	for (uint32_t key = 80; key < 90; key++)
+		CHECK(shrink_to_reserve(held, id_of(&f, f.swap, key), NULL, 0, 0));
 	CHECK_EQ(put(f.clean, 0, 30, RAW), TMS_OK);
 	CHECK_EQ(put(f.clean, 40, 45, 0), TMS_OK);
 	CHECK_EQ(tms_alloc_contig(f.store, &request, &r), TMS_OK);
 }
 
-static struct entry *entry_of(tms_pool_id pool, uint32_t key)
-{
-	struct key k = { .object = key >> 4, .index = key, .pool = pool_slot(&held->pools, pool) };
-
-	return holdings_entry(held, index_find(&held->index, &k));
-}
-
-static uint32_t pfn_of(tms_pool_id pool, uint32_t key)
-{
-	return entry_of(pool, key)->place >> UNITS_SHIFT;
-}
-
 static struct span *span_of(uint32_t key)
 {
-	return packing_span(&held->region->packing, held->region->frames.owner[pfn_of(f.swap, key)]);
+	return packing_span(&held->region->packing, held->region->frames.owner[pfn_of(&f, f.swap, key)]);
 }
 
 /* The walk says a sentence that begins so. */
@@ -90,7 +80,7 @@ static void a_store_in_which_everything_occurs_is_whole(void)
 	CHECK_SO_FAR();
 	CHECK_VERIFIES(f.store);
 	s = fixture_stats(&f);
-	CHECK(s.pages_spilled && s.pages_copied && s.pages_fill && s.spans && s.frames_allocated && s.pages_clean);
+	CHECK(s.pages_spilled && s.pages_copied && s.pages_fill && s.spans && s.pages_reserve && s.frames_allocated && s.pages_clean);
 	fixture_close(&f);
 }
 
@@ -106,7 +96,7 @@ static void a_broken_frame_is_named(void)
 	BREAK(frames->chunk[0].bytes_uncopied, 1, "frame 2");
 	BREAK(frames->state[600], FRAME_ALLOCATED | FRAME_ISOLATED, "frame 3");
 	BREAK(frames->state[699], FRAME_STATES, "frame 1");
-	BREAK(frames->owner[pfn_of(f.clean, 3)], 0, "entry");
+	BREAK(frames->owner[pfn_of(&f, f.clean, 3)], 0, "entry");
 	bitmap_clear(&frames->free, 699);
 	CHECK(is_named("frame 1"));
 	bitmap_set(&frames->free, 699);
@@ -163,15 +153,15 @@ static void a_broken_entry_is_named(void)
 {
 	open_store_of_everything();
 	CHECK_SO_FAR();
-	BREAK(entry_of(f.swap, 15)->flags, ENTRY_PERSISTENT, "entry 1");
-	BREAK(entry_of(f.swap, 15)->flags, ENTRY_PERSISTENT | ENTRY_FILL | ENTRY_RESIDENT, "entry 1");
-	BREAK(entry_of(f.swap, 75)->flags, ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_COPY | ENTRY_WRITING, "entry 1");
-	BREAK(entry_of(f.swap, 5)->flags, ENTRY_PERSISTENT | ENTRY_COPY | ENTRY_WRITING, "entry 1");
-	BREAK(entry_of(f.clean, 5)->flags, ENTRY_RESIDENT | ENTRY_COPY, "entry 1");
-	BREAK(entry_of(f.swap, 15)->place, pfn_of(f.swap, 16) << UNITS_SHIFT, "entry");
-	BREAK(entry_of(f.swap, 25)->place, entry_of(f.swap, 26)->place, "entry");
-	BREAK(entry_of(f.swap, 15)->index, 12345, "index 1");
-	BREAK(entry_of(f.swap, 5)->block, held->spill.end, "spill");
+	BREAK(entry_of(&f, f.swap, 15)->flags, ENTRY_PERSISTENT, "entry 1");
+	BREAK(entry_of(&f, f.swap, 15)->flags, ENTRY_PERSISTENT | ENTRY_FILL | ENTRY_RESIDENT, "entry 1");
+	BREAK(entry_of(&f, f.swap, 75)->flags, ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_COPY | ENTRY_WRITING, "entry 1");
+	BREAK(entry_of(&f, f.swap, 5)->flags, ENTRY_PERSISTENT | ENTRY_COPY | ENTRY_WRITING, "entry 1");
+	BREAK(entry_of(&f, f.clean, 5)->flags, ENTRY_RESIDENT | ENTRY_COPY, "entry 1");
+	BREAK(entry_of(&f, f.swap, 15)->place, pfn_of(&f, f.swap, 16) << UNITS_SHIFT, "entry");
+	BREAK(entry_of(&f, f.swap, 25)->place, entry_of(&f, f.swap, 26)->place, "entry");
+	BREAK(entry_of(&f, f.swap, 15)->index, 12345, "index 1");
+	BREAK(entry_of(&f, f.swap, 5)->block, held->spill.end, "spill");
 	fixture_close(&f);
 }
 
@@ -218,7 +208,7 @@ static void a_list_that_does_not_run_back_as_forth_is_named(void)
 {
 	open_store_of_everything();
 	CHECK_SO_FAR();
-	BREAK(entry_of(f.clean, 5)->order.prev, 0, "");
+	BREAK(entry_of(&f, f.clean, 5)->order.prev, 0, "");
 	BREAK(held->evict.list.last, held->evict.list.first, "");
 	fixture_close(&f);
 }
@@ -229,7 +219,7 @@ static void a_broken_spill_file_is_named(void)
 
 	open_store_of_everything();
 	CHECK_SO_FAR();
-	block = entry_of(f.swap, 5)->block;
+	block = entry_of(&f, f.swap, 5)->block;
 	BREAK(held->spill.users[block], held->spill.users[block] + 1, "spill");
 	BREAK(held->spill.users[block], 0, "spill");
 	BREAK(held->spill.used, held->spill.used + 1, "spill 2");
@@ -256,6 +246,100 @@ static void a_count_that_is_not_what_is_held_is_named(void)
 	fixture_close(&f);
 }
 
+/* ---- ages, the reserve, what has no copy ------------------------------------------------------------- */
+
+static void a_broken_age_is_named(void)
+{
+	struct aging *aging;
+
+	open_store_of_everything();
+	CHECK_SO_FAR();
+	aging = &held->aging;
+	for (int age = 0; age < AGES; age++) {
+		BREAK(aging->list[age].count, aging->list[age].count + 1, "aging");
+		BREAK(aging->list[age].first, 0, "aging");
+	}
+	BREAK(aging->list[AGE_UNCOPIED].first, aging->list[AGE_COPIED].first, "aging 1");
+	BREAK(aging->list[AGE_COPIED].first, aging->list[AGE_RESERVE].first, "aging 1");
+	BREAK(aging->list[AGE_RESERVE].first, aging->list[AGE_UNCOPIED].first, "aging 1");
+	fixture_close(&f);
+}
+
+static void an_age_that_does_not_run_back_as_forth_is_named(void)
+{
+	struct aging *aging;
+
+	open_store_of_everything();
+	CHECK_SO_FAR();
+	aging = &held->aging;
+	for (int age = 0; age < AGES; age++) {
+		BREAK(aging->list[age].last, aging->list[age].first, "aging");
+		BREAK(holdings_entry(held, aging->list[age].last)->order.prev, 0, "aging");
+	}
+	fixture_close(&f);
+}
+
+static void a_reserve_out_of_order_is_named(void)
+{
+	struct entry *low;
+	struct entry *high;
+	uint32_t place;
+
+	open_store_of_everything();
+	CHECK_SO_FAR();
+	low = entry_of(&f, f.swap, 80);
+	high = entry_of(&f, f.swap, 89);
+	CHECK(low->place < high->place);
+	place = low->place;
+	low->place = high->place;
+	high->place = place;
+	CHECK(is_named("aging 2"));
+	high->place = low->place;
+	low->place = place;
+	CHECK_VERIFIES(f.store);
+	BREAK(high->place, high->place - 1, "aging 2"); /* it overlaps its neighbour */
+	BREAK(high->place, high->place + 1, "entry");   /* it reaches beyond the end */
+	fixture_close(&f);
+}
+
+static void a_hand_that_points_at_no_page_of_the_reserve_is_named(void)
+{
+	open_store_of_everything();
+	CHECK_SO_FAR();
+	BREAK(held->aging.slide_hand, id_of(&f, f.swap, 15), "aging 3");
+	fixture_close(&f);
+}
+
+static void a_reserve_that_is_counted_wrong_is_named(void)
+{
+	open_store_of_everything();
+	CHECK_SO_FAR();
+	BREAK(held->region->reserve.used, held->region->reserve.used + 1, "reserve");
+	BREAK(held->region->reserve.end, held->region->reserve.end - 1, "entry");
+	BREAK(held->uncopied_units, held->uncopied_units + 1, "shrink");
+	BREAK(held->stats.pages_reserve, 0, "stats");
+	fixture_close(&f);
+}
+
+/* shrink: a page with a copy does not stay in the reserve. */
+static void a_copied_page_in_the_reserve_is_named(void)
+{
+	struct entry *entry;
+	uint32_t block = 0;
+
+	open_store_of_everything();
+	CHECK_SO_FAR();
+	entry = entry_of(&f, f.swap, 85);
+	CHECK_EQ(spill_take_run(&held->spill, 1, &block), 1);
+	entry->block = block;
+	entry->flags |= ENTRY_COPY;
+	CHECK(is_named("shrink"));
+	entry->flags &= (uint8_t)~ENTRY_COPY;
+	spill_put(&held->spill, block);
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	RUN(a_store_in_which_everything_occurs_is_whole);
@@ -270,5 +354,11 @@ int main(void)
 	RUN(a_list_that_does_not_run_back_as_forth_is_named);
 	RUN(a_broken_spill_file_is_named);
 	RUN(a_count_that_is_not_what_is_held_is_named);
+	RUN(a_broken_age_is_named);
+	RUN(an_age_that_does_not_run_back_as_forth_is_named);
+	RUN(a_reserve_out_of_order_is_named);
+	RUN(a_hand_that_points_at_no_page_of_the_reserve_is_named);
+	RUN(a_reserve_that_is_counted_wrong_is_named);
+	RUN(a_copied_page_in_the_reserve_is_named);
 	return check_finish(__FILE__);
 }

@@ -32,7 +32,7 @@ EIO = 5
 def test_an_allocation_does_not_wait_for_writes_that_have_ended(opened, error):
     tm = opened("1MiB", spill=True, codec="none")
     swap = tm.frontswap(0)
-    pages = {offset: noise(offset) for offset in range(128)}
+    pages = {offset: noise(offset) for offset in range(256)}  # full: no page can be moved out of a write's way
     store_pages(swap, pages)
     tm.store.arm_fault(FaultSite.STALL, count=1)
     contig, report = try_alloc(tm, 64 * PAGE, start_pfn=0, deadline="100ms")

@@ -1,35 +1,49 @@
 """The cost model: its formula, its measurement, and how reclaims move it."""
 
-import dataclasses
-
 import pytest
 
 import tmemstore
 from tmemstore import CostModel, Effort
 
 
-def window(**counts):
-    empty = {field.name: 0 for field in dataclasses.fields(tmemstore.Window)}
-    return tmemstore.Window(**{**empty, **counts})
+def predicted_ns(cost, window):
+    """The formula of the docstring, for a window whose pages are all to be written."""
+    drops = window.frames_clean + window.objects_copied + window.objects_uncopied
+    cpu_ns = window.objects_uncopied * cost.object_ns
+    device_ns = window.bytes_uncopied * cost.byte_ps // 1000
+    return cost.t0_ns + window.frames * cost.frame_ns + drops * cost.drop_ns + max(cpu_ns, device_ns)
 
 
-def test_the_prediction_is_the_formula():
-    cost = CostModel(t0_ns=1, frame_ns=10, drop_ns=100, object_ns=1000, byte_ps=2000, zero_ns=7)
-    seen = window(frames=5, frames_clean=2, objects_copied=1, objects_uncopied=3, bytes_uncopied=500)
-    assert cost.predict_ns(seen) == 1 + 5 * 10 + (2 + 1 + 3) * 100 + 3 * 1000 + 500 * 2
-    assert cost.predict_ns(seen, zero=True) == cost.predict_ns(seen) + 5 * 7
-
-
-def test_the_core_and_the_model_predict_the_same(tmp_path):
-    cost = CostModel(t0_ns=111, frame_ns=3, drop_ns=55, object_ns=77, byte_ps=1234)
-    with tmemstore.open("4MiB", tmp_path / "spill.img", storage=cost, codec="none") as tm:
+@pytest.mark.parametrize("object_ns", [77, 77_000])
+def test_the_core_predicts_the_formula(tmp_path, object_ns):
+    cost = CostModel(t0_ns=111, frame_ns=3, drop_ns=55, object_ns=object_ns, byte_ps=1234, compress_permille=1000)
+    with tmemstore.open("4MiB", tmp_path / "spill.img", storage=cost, codec="none", writeback="back") as tm:
         swap, fs = tm.frontswap(0), tm.cleancache("rootfs")
         for number in range(300):
             assert swap.store(number, number.to_bytes(2, "little") + bytes(4093) + b"!")
             assert fs.put_page(number, 0, number.to_bytes(2, "little") + bytes(4093) + b"?")
-        for size in ("2MiB", "4MiB", "64KiB"):
-            proposed = tm.propose(size)
-            assert proposed.predicted_ns == cost.predict_ns(proposed)
+        for size in ("4MiB", "64KiB"):
+            proposed = tm.propose(size, effort=Effort.PAGE_OUT)
+            if proposed.to_page_out == proposed.objects_uncopied and not proposed.to_compress:
+                assert proposed.predicted_ns == predicted_ns(cost, proposed)
+            else:
+                assert size == "64KiB", "nothing lies outside the region that pages could be moved to"
+
+
+def test_what_is_scaled_is_scaled_up():
+    cost = CostModel(t0_ns=3, drop_ns=100, byte_ps=7, spread_ns=tuple(range(16)), compress_permille=900)
+    twice = cost.scaled(1.5)
+    assert (twice.t0_ns, twice.drop_ns, twice.byte_ps) == (5, 150, 11)
+    assert twice.spread_ns == tuple(-(-3 * n // 2) for n in range(16))
+    assert twice.compress_permille == 900
+    assert cost.cpu_scaled(2).byte_ps == 7
+
+
+def test_the_device_lane_of_the_core_has_an_inverse():
+    cost = CostModel(byte_ps=8000, spread_ns=tuple(1000 * i for i in range(16)))
+    for size in (1, 4096, 65_536, 1_000_000, 64 << 20):
+        assert cost.device_bytes(cost.device_ns(size)) >= size
+        assert cost.device_ns(cost.device_bytes(cost.device_ns(size))) <= cost.device_ns(size)
 
 
 @pytest.mark.parametrize(("name", "value"), [("drop_ns", -1), ("byte_ps", 2**48)])
@@ -55,13 +69,13 @@ def test_what_is_given_is_taken_and_what_is_not_is_measured(tmp_path):
 
 
 def test_a_storage_of_another_type_is_refused():
-    with pytest.raises(TypeError, match="CostModel"):
-        tmemstore.open("1MiB", storage="emmc5.1")
+    with pytest.raises(TypeError, match="StorageProfile"):
+        tmemstore.open("1MiB", storage=17)
 
 
 def test_reclaims_move_the_coefficients_towards_what_was_seen(tmp_path):
     far_off = CostModel(drop_ns=10**6, byte_ps=10**9)
-    with tmemstore.open("8MiB", tmp_path / "spill.img", storage=far_off, codec="none") as tm:
+    with tmemstore.open("8MiB", tmp_path / "spill.img", storage=far_off, codec="none", writeback="back") as tm:
         swap = tm.frontswap(0)
         for number in range(1024):
             assert swap.store(number, number.to_bytes(2, "little") + bytes(4093) + b"!")

@@ -35,7 +35,7 @@ def filled(pages_file, tmp_path):
     """A store of 8 MiB with a spill file, and a fill for it."""
     pages = np.load(pages_file)
     with (
-        tmemstore.open(REGION, spill=tmp_path / "spill.img") as tm,
+        tmemstore.open(REGION, spill=tmp_path / "spill.img", writeback="back") as tm,
         closing(InterleavedFill(tm, pages[:2500], pages[2500:])) as fill,
     ):
         yield tm, fill

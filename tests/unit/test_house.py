@@ -14,7 +14,7 @@ SOURCES = ROOT / "native" / "src"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 # Leaves use the public header and one another, every module may use them.
-LEAVES = {"check", "list", "bitmap", "slab", "hash", "copy", "fault", "clock"}
+LEAVES = {"check", "list", "bitmap", "slab", "hash", "copy", "fault", "clock", "emulate"}
 # The modules a module may use, besides the leaves.  A new module gets a line here.
 ARROWS = {
     "mapping": set(),

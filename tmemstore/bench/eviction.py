@@ -87,7 +87,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         spill, temporary = stack.enter_context(supply.spill_file(arguments.spill, arguments.near))
-        tm = stack.enter_context(tmemstore.open(arguments.region_bytes, spill=spill, codec=arguments.codec))
+        tm = stack.enter_context(_open(arguments, spill))
         say("collecting pages", 0.0)
         source = supply.collect(arguments.region_bytes, arguments.ratios, arguments.codec, arguments.pages)
         fill = stack.enter_context(closing(InterleavedFill(tm, source.file_pages, source.anon_pages)))
@@ -113,6 +113,11 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
         "pages": source.describe(),
         "rows": rows,
     }
+
+
+def _open(arguments: Arguments, spill: str) -> tmemstore.Controller:
+    """Write-back: no page may get a copy, and be dropped for nothing, before an allocation asks for it."""
+    return tmemstore.open(arguments.region_bytes, spill=spill, codec=arguments.codec, writeback="back")
 
 
 def _size(size_bytes: int) -> str:

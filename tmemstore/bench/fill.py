@@ -37,6 +37,8 @@ _WELL_BEFORE = 10 * _SPAN_FRAMES
 """While a chunk wants more frontswap frames than this it takes large groups."""
 _HISTORY_GROUP = 256
 _MOST_REJECTS = 64
+_MARGIN_POINTS = 2
+"""Of the knob beyond the ratio: a chunk may be off by so much."""
 
 Indices = NDArray[np.int64]
 
@@ -147,6 +149,8 @@ class InterleavedFill:
         self.clean.reset()
         self.anon.reset()
         self.percent = percent
+        # What must leave a window may not make other chunks exceed the ratio.
+        self._tm.frontswap_max_percent = min(ALL, percent + _MARGIN_POINTS)
         self.top_up()
 
     def top_up(self) -> None:

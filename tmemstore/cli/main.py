@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from tmemstore.cli import bench_eviction, doctor, output
+from tmemstore.cli import bench_eviction, calibrate, doctor, output
 from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
 
 FINE = 0
@@ -24,6 +24,7 @@ the time it takes to get it back."""
 _EPILOG = f"""\
 examples:
   tmemstore doctor                 what this machine gives, what it lacks
+  tmemstore calibrate --spill x    how fast this machine and the storage are
   tmemstore bench eviction         eviction time against the ratio
 
 Sizes are bytes, or K, M, G and KiB, MiB, GiB (powers of 1024); times are ns,
@@ -39,6 +40,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(prog="tmemstore", title="commands", metavar="COMMAND", dest="command")
     doctor.add_parser(commands)
+    calibrate.add_parser(commands)
     bench = commands.add_parser(
         "bench",
         usage="tmemstore bench [-h] BENCHMARK ...",
@@ -87,12 +89,12 @@ def _code_of(error: Exception) -> int | None:
     """Return the exit code of an error that is the user's or the machine's, None for one that is ours."""
     if isinstance(error, UsageError):
         return WRONG_USAGE
-    from tmemstore import EnvironmentLacks, SpillError, TmemError
+    from tmemstore import EnvironmentLacks, ProfileError, SpillError, TmemError
     from tmemstore.bench.pages import PagesFileError
 
     if isinstance(error, EnvironmentLacks):
         return LACKING
-    if isinstance(error, (SpillError, PagesFileError)):
+    if isinstance(error, (SpillError, PagesFileError, ProfileError)):
         return WRONG_USAGE
     return FAILED if isinstance(error, TmemError) else None
 

@@ -1,44 +1,55 @@
-"""What `tmemstore.open` gives: a region, a store in it, and allocations with a bound."""
+"""What `tmemstore.open` gives: a region, a store in it, allocations with a bound, contracts and the knob."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from tmemstore.controller.cost import CostModel, measure_cost
-from tmemstore.errors import AllocationAborted, PoolError
+from tmemstore.controller import cleaner, planner
+from tmemstore.controller.contract import Contract, as_contracts, check_confidence
+from tmemstore.controller.cost import CostModel, Costs
+from tmemstore.controller.model import DEFAULT_CONFIDENCE, Model
+from tmemstore.controller.planner import Estimate
+from tmemstore.controller.policy import Ratio, Ruler
+from tmemstore.errors import AllocationAborted, AllocationRefused, PoolError
 from tmemstore.region import ContigRange, Region
 from tmemstore.stats import Effort, FrameCounts, ReclaimReport, SpillInfo, Stats, Window
-from tmemstore.stores import buffers
+from tmemstore.stores import background, buffers
 from tmemstore.stores.cleancache import Cleancache
 from tmemstore.stores.contig import Request, allocate, propose
 from tmemstore.stores.frontswap import SWAP_TYPE_MAX, Frontswap
 from tmemstore.stores.tmem import TmemStore
-from tmemstore.units import PAGE_SIZE, parse_pages, parse_time_ns
+from tmemstore.units import PAGE_SIZE, format_time_ns, parse_pages, parse_time_ns
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 _NO_DEADLINE_NS: Final = 60_000_000_000
-_BOUND_PERMILLE: Final = 1500
-"""Until the storage profile gives a bound at a confidence: half as much again as expected."""
 
 
 class Controller:
     """A store with its region: pools, contiguous allocations, statistics. A context manager that closes it.
 
     Made by `tmemstore.open`. `region`, `store`: the layers below. `spill`: how the spill file was opened, or None.
+    `notes`: what this machine, this device or these settings do not give, in words.
     """
 
-    def __init__(self, region: Region, store: TmemStore, cost: CostModel) -> None:
+    def __init__(
+        self, region: Region, store: TmemStore, model: Model, ruler: Ruler, *, notes: Sequence[str] = ()
+    ) -> None:
         self.region = region
         self.store = store
-        self._cost = cost
-        self._lock = threading.Lock()  # of the two above and below
+        self.notes = tuple(notes)
+        self._model = model
+        self._ruler = ruler
+        self._lock = threading.Lock()  # of the frontswaps
         self._frontswaps: dict[int, Frontswap] = {}
+        self._cleaner: cleaner.Cleaner | None = None
+        if store.spill is not None and not store.virtual_time:
+            self._cleaner = cleaner.Cleaner(store, model, ruler.policy)
 
     # ---- pools -----------------------------------------------------------------------------------------
 
@@ -65,37 +76,51 @@ class Controller:
         align: int | str = PAGE_SIZE,
         start_pfn: int | None = None,
         zero: bool = False,
+        confidence: float | None = None,
+        interpreter_slack: int | str = 0,
     ) -> ContigRange:
         """Takes a contiguous range back: MET, or `AllocationRefused`, or `AllocationAborted` by the deadline.
 
         `size`: bytes or "64MiB", a page multiple. `deadline`: ns or "50ms", from the call on; without one nothing is
         refused for time and the end comes after 60 s at the latest. `effort`: how far it may go. `align`: bytes, a
         power of two, counted from the start of the region (which is 2 MiB aligned). `start_pfn`: that window and no
-        other; else the cheapest. `zero`: hand it over zeroed. Wrong arguments: `ValueError`, `TypeError`.
+        other; else the cheapest. `zero`: hand it over zeroed. `confidence`: of the bound that is compared with the
+        deadline (default: that of the contract that covers it, else 0.999). `interpreter_slack`: time that Python may
+        need on the way back, taken off the deadline beforehand. Wrong arguments: `ValueError`, `TypeError`.
         """
+        slack_ns = parse_time_ns(interpreter_slack)
+        if slack_ns < 0:
+            raise ValueError(f"interpreter_slack must not be negative, not {interpreter_slack}")
         deadline_ns = self._deadline_ns(deadline)
-        request = Request(
-            frames=self._frames(size),
-            cost=self._cost,
-            effort=Effort(effort),
-            align_frames=self._align_frames(align),
-            start_pfn=self._start_pfn(size, align, start_pfn),
-            deadline_ns=deadline_ns,
-            refuse=deadline is not None,
-            bound_permille=_BOUND_PERMILLE,
-            zero=zero,
+        if slack_ns >= deadline_ns:
+            raise ValueError(f"interpreter_slack {interpreter_slack} leaves nothing of the deadline {deadline}")
+        request, costs = self._request(
+            size, deadline, effort, align, start_pfn, zero=zero, confidence=confidence, slack_ns=slack_ns
         )
         try:
             contig = allocate(self.store, request)
         except AllocationAborted as aborted:
-            self._learn(aborted.report)
+            self._after(aborted.report, costs)
             raise
-        self._learn(contig.report)
+        except AllocationRefused as refused:
+            raise self._explained(refused) from None
+        self._after(contig.report, costs)
         return contig
 
-    def _learn(self, report: ReclaimReport) -> None:
-        with self._lock:
-            self._cost = self._cost.refined(report)
+    def estimate(
+        self,
+        size: int | str,
+        *,
+        deadline: int | str | None = None,
+        effort: Effort = Effort.PAGE_OUT,
+        align: int | str = PAGE_SIZE,
+        start_pfn: int | None = None,
+        zero: bool = False,
+        confidence: float | None = None,
+    ) -> Estimate:
+        """What `alloc_contig` with these arguments would take now; touches nothing. See `Estimate`."""
+        request, costs = self._request(size, deadline, effort, align, start_pfn, zero=zero, confidence=confidence)
+        return planner.estimate(self.store, request, costs.expected)
 
     def propose(
         self,
@@ -109,16 +134,59 @@ class Controller:
 
         `AllocationRefused` if there is none. Arguments as for `alloc_contig`.
         """
-        return propose(
-            self.store,
-            Request(
-                frames=self._frames(size),
-                cost=self._cost,
-                effort=Effort(effort),
-                align_frames=self._align_frames(align),
-                start_pfn=self._start_pfn(size, align, start_pfn),
-            ),
+        request, _ = self._request(size, None, effort, align, start_pfn)
+        return propose(self.store, request)
+
+    def _request(
+        self,
+        size: int | str,
+        deadline: int | str | None,
+        effort: Effort,
+        align: int | str,
+        start_pfn: int | None,
+        *,
+        zero: bool = False,
+        confidence: float | None = None,
+        slack_ns: int = 0,
+    ) -> tuple[Request, Costs]:
+        frames = self._frames(size)
+        deadline_ns = self._deadline_ns(deadline) - slack_ns
+        effort = Effort(effort)
+        covering = self._ruler.covering(frames, deadline_ns, effort, zero=zero)
+        if confidence is None:
+            confidence = DEFAULT_CONFIDENCE if covering is None else covering.confidence
+        check_confidence(confidence)
+        costs = self._model.costs(confidence)
+        is_hard = covering is not None and covering.kind == "hard"
+        request = Request(
+            frames=frames,
+            costs=costs,
+            effort=effort,
+            align_frames=self._align_frames(align),
+            start_pfn=self._start_pfn(size, align, start_pfn),
+            deadline_ns=deadline_ns,
+            refuse=deadline is not None and not is_hard,
+            covered=covering is not None,
+            no_wait=is_hard,
+            batch_bytes=self._ruler.batch_bytes(),
+            zero=zero,
         )
+        return request, costs
+
+    def _after(self, report: ReclaimReport, costs: Costs) -> None:
+        """An allocation ran: what it showed is learned, what it left in the reserve is to be drained."""
+        self._model.learn(report, costs)
+        if self._model.learn_writes(background.writes_served(self.store, self._model.writes_seen())):
+            self._ruler.refresh()
+        if self._cleaner is not None:
+            self._cleaner.kick()
+
+    def _explained(self, refused: AllocationRefused) -> AllocationRefused:
+        if refused.report.reason != "recovering":
+            return refused
+        wait_ns = planner.recovery_ns(refused.report.window, self._model.cost)
+        message = f"{refused}; it would be met in about {format_time_ns(wait_ns)}"
+        return AllocationRefused(message, replace(refused.report, recovery_ns=wait_ns))
 
     def release(self, contig: ContigRange) -> None:
         """The same as `contig.release()`, for a range of this store."""
@@ -162,12 +230,74 @@ class Controller:
             raise ValueError(f"a deadline is a positive time from the call on, not {deadline}")
         return deadline_ns
 
+    # ---- contracts and the knob ------------------------------------------------------------------------
+
+    @property
+    def contracts(self) -> tuple[Contract, ...]:
+        """The contracts in force; assigning one, several or None puts those in force instead.
+
+        `ContractError` for one that cannot be kept here, with the largest that can.
+        """
+        return self._ruler.contracts
+
+    @contracts.setter
+    def contracts(self, contracts: Contract | Sequence[Contract] | None) -> None:
+        self._ruler.set_contracts(as_contracts(contracts))
+
+    @property
+    def frontswap_max_percent(self) -> int | Literal["auto"]:
+        """The knob: the largest share of a chunk's frames, in percent, that may hold frontswap data.
+
+        A whole number from 0 to 100, or "auto": the largest that the contracts allow. Lowering it moves pages out in
+        the background. `ContractError` for a share that could not be honoured under the contracts and the write
+        policy, naming the largest that could.
+        """
+        return self._ruler.percent
+
+    @frontswap_max_percent.setter
+    def frontswap_max_percent(self, percent: int | Literal["auto"]) -> None:
+        self._ruler.set_percent(percent)
+        if self._cleaner is not None:
+            self._cleaner.kick()
+
+    @property
+    def ratio(self) -> Ratio:
+        """The knob in force as cleancache:frontswap, the least of the one and the most of the other."""
+        percent = self._ruler.percent_in_force
+        return Ratio(100 - percent, percent)
+
+    # ---- time ------------------------------------------------------------------------------------------
+
+    @property
+    def now_ns(self) -> int:
+        """The time on the store's clock, in ns."""
+        return background.now_ns(self.store)
+
+    def advance(self, time: int | str) -> None:
+        """Lets virtual time pass, with the cleaner at work in it; `ValueError` if the store runs in real time."""
+        time_ns = parse_time_ns(time)
+        if time_ns < 0:
+            raise ValueError(f"time does not run backwards: {time}")
+        if not self.store.virtual_time:
+            raise ValueError("the store runs in real time; open it with virtual_time=True")
+        cleaner.advance(self.store, self._model, self._ruler.policy, time_ns)
+
+    def disturb_device(self, *, duration: int | str, slow: float | None = None, after: int | str = 0) -> None:
+        """Makes an emulated device `slow` times slower for a time, or stall (None). `ValueError` without one.
+
+        `duration`: ns or "500ms". `after`: when it begins, from now on. What is under way keeps its time.
+        """
+        if slow is not None and not 1 <= slow <= 10**6:  # noqa: PLR2004
+            raise ValueError(f"slow is a factor from 1 to 10**6, or None for a stall, not {slow}")
+        permille = 0 if slow is None else round(1000 * slow)
+        background.add_episode(self.store, parse_time_ns(after), parse_time_ns(duration), permille)
+
     # ---- looking in ------------------------------------------------------------------------------------
 
     @property
     def cost(self) -> CostModel:
         """The coefficients in use now; reclaims refine them."""
-        return self._cost
+        return self._model.cost
 
     @property
     def spill(self) -> SpillInfo | None:
@@ -184,8 +314,8 @@ class Controller:
         self.store.enabled = enabled
 
     def stats(self) -> Stats:
-        """A frozen snapshot of all counters."""
-        return self.store.stats()
+        """A frozen snapshot of all counters, with the contracts as they stand."""
+        return replace(self.store.stats(), contracts=self._ruler.states())
 
     def chunks(self) -> npt.NDArray[Any]:
         """What each 2 MiB chunk holds: a structured array, fields as in `struct tms_chunk`."""
@@ -208,6 +338,8 @@ class Controller:
 
     def close(self) -> None:
         """Ends store and region. Arrays made from the view of a range stay valid. Closing twice is fine."""
+        if self._cleaner is not None:
+            self._cleaner.stop()
         try:
             self.store.close()
         finally:
@@ -225,47 +357,3 @@ class Controller:
 
     def __repr__(self) -> str:
         return f"<Controller of {self.store!r}>"
-
-
-def open(  # noqa: A001 - tmemstore.open, as gzip.open
-    region: int | str,
-    spill: str | os.PathLike[str] | None = None,
-    *,
-    storage: CostModel | None = None,
-    codec: str = "lz4",
-    eviction: str = "sieve",
-    hugetlb: bool = False,
-    mlock: bool = False,
-    spill_overwrite: bool = False,
-    spill_direct: bool = True,
-    spill_limit: int | str | None = None,
-    io_timeout: int | str = "30s",
-) -> Controller:
-    """Reserves a region of that size and opens a store in it.
-
-    `region`: "256MiB" or bytes, a page multiple. `spill`: file or block device that frontswap pages can be paged out
-    to; it must be empty, new, or an earlier spill file. `storage`: None measures for less than 100 ms, a `CostModel`
-    is taken as it is; both are refined while running. `hugetlb`, `mlock`: as for `Region`; the rest as for `TmemStore`.
-
-    Raises `ValueError`/`TypeError` for wrong arguments, `SpillError` for a spill path that cannot be used,
-    `EnvironmentLacks` for missing memory or a missing codec library.
-    """
-    if storage is not None and not isinstance(storage, CostModel):
-        raise TypeError(f"storage must be None or a CostModel, not {type(storage).__name__}")
-    with contextlib.ExitStack() as undo:
-        area = Region(region, hugetlb=hugetlb, mlock=mlock)
-        undo.callback(area.close)
-        store = TmemStore(
-            area,
-            spill=spill,
-            codec=codec,
-            eviction=eviction,
-            spill_overwrite=spill_overwrite,
-            spill_direct=spill_direct,
-            spill_limit=spill_limit,
-            io_timeout=io_timeout,
-        )
-        undo.callback(store.close)
-        cost = measure_cost(store) if storage is None else storage
-        undo.pop_all()
-    return Controller(area, store, cost)

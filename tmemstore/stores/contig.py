@@ -21,6 +21,8 @@ _WHY: Final = {
     "no-window": "every window of this size has an allocated frame in it; release a range, or ask for less",
     "effort": "no window can be emptied at this effort; allow a higher one, or open the store with a spill file",
     "deadline": "the bound exceeds the deadline; allow more time, ask for less, or lower the share of frontswap",
+    "recovering": "the contract is recovering",
+    "room": "no room was left where its pages could be moved to; allow a higher effort, or a larger escape reserve",
     "time": "something was slower than its model",
     "spill": "the spill file failed or is full",
     "memory": "no memory for the bookkeeping",
@@ -28,49 +30,31 @@ _WHY: Final = {
 }
 
 
-class Cost(Protocol):
-    """Coefficients of `struct tms_cost`."""
+class Costs(Protocol):
+    """Coefficients at three levels, that can write themselves into a `struct tms_alloc_request`."""
 
-    @property
-    def t0_ns(self) -> int:
-        """An allocation that finds its window empty."""
-
-    @property
-    def frame_ns(self) -> int:
-        """Isolating and claiming one frame, whatever it holds."""
-
-    @property
-    def drop_ns(self) -> int:
-        """Dropping one page."""
-
-    @property
-    def object_ns(self) -> int:
-        """Writing back one object, beyond its bytes."""
-
-    @property
-    def byte_ps(self) -> int:
-        """Writing back one byte, as kept; picoseconds."""
-
-    @property
-    def zero_ns(self) -> int:
-        """Zeroing one frame."""
+    def fill(self, request: Any) -> None:
+        """Writes them into `cost`, `p99` and `bound`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What one allocation asks for. `start_pfn` None: the cheapest window; `refuse`: if the bound exceeds the deadline.
 
-    `bound_permille`: the bound is the prediction times this / 1000.
+    `covered`: by a contract, which is recovering if it must be refused for time. `no_wait`: the plan is to wait on no
+    write. `batch_bytes`: of one write, 0 for the largest.
     """
 
     frames: int
-    cost: Cost
+    costs: Costs
     effort: Effort
     align_frames: int = 1
     start_pfn: int | None = None
     deadline_ns: int = 60_000_000_000
     refuse: bool = False
-    bound_permille: int = 1000
+    covered: bool = False
+    no_wait: bool = False
+    batch_bytes: int = 0
     zero: bool = False
 
     def to_c(self) -> Any:
@@ -83,10 +67,11 @@ class Request:
         raw.deadline_ns = self.deadline_ns
         raw.effort = self.effort
         raw.refuse_over_bound = self.refuse
-        raw.bound_permille = self.bound_permille
+        raw.covered = self.covered
+        raw.no_wait = self.no_wait
+        raw.batch_bytes = self.batch_bytes
         raw.zero = self.zero
-        for name in ("t0_ns", "frame_ns", "drop_ns", "object_ns", "byte_ps", "zero_ns"):
-            setattr(raw.cost, name, getattr(self.cost, name))
+        self.costs.fill(raw)
         return raw
 
     def __str__(self) -> str:
@@ -117,6 +102,8 @@ def allocate(store: TmemStore, request: Request) -> ContigRange:
     raw = ffi.gc(made, lambda report: _give_back(lender, report.range))
     check(lib.tms_alloc_contig(handle, request.to_c(), raw), str(request))
     slack_ns = max(_STARVED_FLOOR_NS, request.deadline_ns - raw.window.predicted_ns)
+    if store.virtual_time:  # which nobody can be kept from
+        slack_ns = request.deadline_ns
     report = ReclaimReport.from_c(raw, text(lib.tms_reason_name(raw.reason)), slack_ns)
     if report.ending is Ending.REFUSED:
         raise _refused(request, report)

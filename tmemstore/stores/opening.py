@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from tmemstore._binding import check, ffi, lib, text
 from tmemstore.codecs import fill_codec
-from tmemstore.errors import SpillError
+from tmemstore.errors import EnvironmentLacks, SpillError
 from tmemstore.region import Region
 from tmemstore.stats import SpillInfo
 from tmemstore.units import PAGE_SIZE, parse_pages, parse_time_ns
@@ -19,6 +20,9 @@ _PREALLOCATE_MAX_BYTES: Final = 1 << 30
 """A spill file is preallocated up to the region's size, but no larger than this: more would surprise a full disk."""
 
 _SPILL_MIN_BYTES: Final = 2 * PAGE_SIZE
+
+DENSER: Final = {"none": "lz4", "lz4": "zstd", "zstd": "none"}
+"""The codec of the compress route, by the codec that pages are kept with."""
 
 EVICTION_ORDERS: Final = tuple(text(lib.tms_order_name(order)) for order in range(lib.TMS_ORDERS))
 
@@ -73,6 +77,29 @@ def _timeout_ns(io_timeout: int | str) -> int:
     return timeout_ns
 
 
+class Emulation(Protocol):
+    """An emulated device; how it fills the core's struct is its own matter."""
+
+    def fill(self, raw: Any) -> None:
+        """Writes all fields but `in_memory` into a `struct tms_device`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The core's store, which keeps the region alive; how the spill file was opened; the time of a virtual clock."""
+
+    handle: Any
+    spill: SpillInfo | None
+    virtual_ns: Any | None
+
+
+def _fill_denser(codec: str, raw: Any) -> None:
+    try:
+        fill_codec(DENSER[codec], raw)
+    except EnvironmentLacks:
+        fill_codec("none", raw)
+
+
 def open_store(
     region: Region,
     *,
@@ -83,8 +110,10 @@ def open_store(
     spill_direct: bool,
     spill_limit: int | str | None,
     io_timeout: int | str,
-) -> tuple[SpillInfo | None, Any]:
-    """The spill file as it was opened, and the core's store, which keeps the region alive. Errors: see `TmemStore`."""
+    device: Emulation | None,
+    virtual_time: bool,
+) -> Opened:
+    """Opens the core's store. Errors: see `TmemStore`."""
     if not isinstance(region, Region):
         raise TypeError(f"region must be a tmemstore.Region, not {type(region).__name__}")
     if eviction not in EVICTION_ORDERS:
@@ -92,6 +121,11 @@ def open_store(
     path = _spill_path(spill)
     config = ffi.new("struct tms_store_config *")
     fill_codec(codec, config.codec)
+    _fill_denser(codec, config.denser)
+    if virtual_time and path is not None and device is None:
+        raise ValueError(
+            'in virtual time the device must be emulated: nobody knows how long a real one takes; pass storage="emulate:..."'
+        )
     config.order = EVICTION_ORDERS.index(eviction)
     config.io_threads = _IO_THREADS
     config.io_timeout_ns = _timeout_ns(io_timeout)
@@ -105,6 +139,13 @@ def open_store(
         config.spill_preallocate_bytes = min(config.spill_preallocate_bytes, config.spill_limit_bytes)
     path_bytes = ffi.NULL if path is None else ffi.new("char[]", os.fsencode(path))
     config.spill_path = path_bytes
+    kept: list[Any] = []
+    if device is not None:
+        config.device = raw_device = ffi.new("struct tms_device *")
+        kept.append(raw_device)
+        device.fill(raw_device)
+        raw_device.in_memory = path is None
+    virtual_ns = _virtual_clock(config, kept) if virtual_time else None
     info = ffi.new("struct tms_spill_info *")
     made = ffi.new("tms_store **")
     region_handle = region.handle
@@ -115,8 +156,18 @@ def open_store(
         raise ValueError("the region was lent to a store before; make a region for each")
     check(code, "store")
 
-    def destroy(store: Any, _keep: Any = region_handle) -> None:
+    def destroy(store: Any, _keep: Any = (region_handle, virtual_ns)) -> None:
         lib.tms_store_destroy(store)
 
-    opened = None if path is None else _spill_info(path, info, wants_direct=spill_direct)
-    return opened, ffi.gc(made[0], destroy)
+    opened = None
+    if path is not None or device is not None:
+        opened = _spill_info(path or "RAM", info, wants_direct=spill_direct)
+    return Opened(ffi.gc(made[0], destroy), opened, virtual_ns)
+
+
+def _virtual_clock(config: Any, kept: list[Any]) -> Any:
+    now_ns = ffi.new("uint64_t *")
+    config.clock = clock = ffi.new("struct tms_clock *")
+    kept.append(clock)
+    lib.tms_virtual_clock(now_ns, clock)
+    return now_ns

@@ -10,7 +10,7 @@ from tmemstore.errors import PoolError, SpillError
 from tmemstore.region import Region
 from tmemstore.stats import FaultSite, FrameCounts, Stats
 from tmemstore.stores import buffers
-from tmemstore.stores.opening import open_store
+from tmemstore.stores.opening import Emulation, open_store
 from tmemstore.units import format_size
 
 if TYPE_CHECKING:
@@ -22,7 +22,11 @@ _SLICE_NS: Final = 50_000_000
 
 _POOL_MAX: Final = 2**32 - 1
 
+_PERSISTENT_BIT: Final = 1 << 31
+"""Of a pool's id, as the core makes them."""
+
 _REJECTS: Final = [text(lib.tms_reject_name(reject)) for reject in range(lib.TMS_REJECTS)]
+_CAUSES: Final = [text(lib.tms_cause_name(cause)) for cause in range(lib.TMS_CAUSES)]
 _REASONS: Final = [text(lib.tms_reason_name(reason)) for reason in range(lib.TMS_REASONS)]
 
 
@@ -33,7 +37,9 @@ class TmemStore:
     to; None: there is no page-out route. `codec`: how persistent pages are kept, "lz4", "zstd" or "none".
     `eviction`: order in which ephemeral pages are given up, "fifo", "lru" or "sieve". `spill_overwrite`: take a spill
     path that holds something else, losing it. `spill_direct=False`: do not try O_DIRECT. `spill_limit`: largest size
-    of the spill file. `io_timeout`: after this long a device that does not answer is an error.
+    of the spill file. `io_timeout`: after this long a device that does not answer is an error. `device`: emulated, over
+    the spill file, or in RAM without one. `virtual_time`: time passes only in the model; one thread at a time drives the
+    store then. `write_through`: persistent pages have a spill copy before `put` returns.
 
     Raises `ValueError`/`TypeError` for wrong arguments, `SpillError` for a spill path that cannot be used,
     `EnvironmentLacks` where a codec's library is missing. Threads may share a store.
@@ -50,8 +56,11 @@ class TmemStore:
         spill_direct: bool = True,
         spill_limit: int | str | None = None,
         io_timeout: int | str = "30s",
+        device: Emulation | None = None,
+        virtual_time: bool = False,
+        write_through: bool = False,
     ) -> None:
-        self.spill, self._handle = open_store(
+        opened = open_store(
             region,
             spill=spill,
             codec=codec,
@@ -60,7 +69,13 @@ class TmemStore:
             spill_direct=spill_direct,
             spill_limit=spill_limit,
             io_timeout=io_timeout,
+            device=device,
+            virtual_time=virtual_time,
         )
+        self.spill, self._handle, self._virtual_ns = opened.spill, opened.handle, opened.virtual_ns
+        if write_through and self.spill is None:
+            raise ValueError("write-through needs a spill file or an emulated device")
+        self.write_through = write_through
         self.region = region
         self.codec = codec
         self.eviction = eviction
@@ -74,6 +89,11 @@ class TmemStore:
         if self._handle is None:
             raise PoolError("the store is closed; open a new one")
         return self._handle
+
+    @property
+    def virtual_time(self) -> bool:
+        """Whether time passes in the model only."""
+        return self._virtual_ns is not None
 
     @property
     def closed(self) -> bool:
@@ -174,7 +194,10 @@ class TmemStore:
         except (OverflowError, TypeError):
             self._explain(pool, object, index)
             raise
-        return bool(code == 0 or check(code) == 0)
+        stored = bool(code == 0 or check(code) == 0)
+        if stored and self.write_through and pool & _PERSISTENT_BIT:
+            return self._through_one(pool, object, index)
+        return stored
 
     def get(self, pool: int, object: int, index: int, out: Any) -> bool:  # noqa: A002 - tmem's word
         """Copies the page of the key into `out` (a writable buffer of 4096 bytes). False: the key is not held.
@@ -223,7 +246,7 @@ class TmemStore:
         self._pool_id(pool)
         self._key(number, index)
 
-    def _wait(self, call: Any) -> int:
+    def _wait(self, call: Any, cancel: Any = lib.tms_wait_cancel) -> int:
         handle = self.handle
         wait = ffi.new("struct tms_wait *")
         wait.slice_ns = _SLICE_NS
@@ -231,8 +254,21 @@ class TmemStore:
             while (code := call(handle, wait)) == lib.TMS_WAITING:
                 pass
         finally:
-            lib.tms_wait_cancel(handle, wait)
+            cancel(handle, wait)
         return int(code)
+
+    def _through_one(self, pool: int, number: int, index: int) -> bool:
+        results = ffi.new("bool[1]", [True])
+        self._through(pool, 1, ffi.new("uint64_t[1]", [number]), ffi.new("uint64_t[1]", [index]), results)
+        return bool(results[0])
+
+    def _through(self, pool: int, count: int, objects: Any, indexes: Any, results: Any) -> None:
+        """Waits until each page that was stored has its copy; one whose write failed is rejected after all."""
+        code = self._wait(
+            lambda handle, wait: lib.tms_write_through(handle, pool, count, objects, indexes, results, wait),
+            lib.tms_write_through_cancel,
+        )
+        check(code, "write-through: the pages are stored, their copies are not complete")
 
     # ---- many pages ------------------------------------------------------------------------------------
 
@@ -240,17 +276,12 @@ class TmemStore:
         """`put` over uint64[n] objects, uint64[n] indexes and uint8[n, 4096] pages; bool[n] back."""
         objects, indexes, results = self._keys(objects, indexes)
         pages = buffers.page_array("pages", pages, len(objects))
-        check(
-            lib.tms_put_many(
-                self.handle,
-                self._pool_id(pool),
-                len(objects),
-                buffers.address("uint64_t", objects),
-                buffers.address("uint64_t", indexes),
-                buffers.address("uint8_t", pages),
-                buffers.address("bool", results),
-            )
-        )
+        keys = (buffers.address("uint64_t", objects), buffers.address("uint64_t", indexes))
+        stored = buffers.address("bool", results)
+        pool = self._pool_id(pool)
+        check(lib.tms_put_many(self.handle, pool, len(objects), *keys, buffers.address("uint8_t", pages), stored))
+        if self.write_through and pool & _PERSISTENT_BIT:
+            self._through(pool, len(objects), *keys, stored)
         return results
 
     def get_many(self, pool: int, objects: Any, indexes: Any, out: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -309,7 +340,7 @@ class TmemStore:
         """A frozen snapshot of all counters."""
         raw = ffi.new("struct tms_stats *")
         check(lib.tms_stats(self.handle, raw))
-        return Stats.from_c(raw, _REJECTS, _REASONS)
+        return Stats.from_c(raw, _REJECTS, _REASONS, _CAUSES)
 
     def chunks(self) -> npt.NDArray[Any]:
         """What each 2 MiB chunk holds: a structured array, fields as in `struct tms_chunk`."""

@@ -1,0 +1,283 @@
+/*
+ * clean.c: one step of background work: a copy for cold pages, the reserve emptied, the share kept.
+ *
+ * What is done is decided by whoever calls: how much, how often.  Draining goes before trimming, trimming
+ * before chunks that hold more without a copy than their share, these before cold pages: the room of the
+ * reserve is what allocations count on first.
+ *
+ * Laws: 1. begins nothing, and gives up what it has gathered, while an allocation is under way.  2. some
+ * batches are always left for allocations.  3. the lock is held for a few dozen objects at a time.
+ */
+#include <errno.h>
+
+#include "store.h"
+#include "walk.h"
+
+/* Objects gathered, or looked at, in one go, before others get the lock. */
+#define STEP 32
+#define LOOK_STEP 256
+/* Chunks looked at for one that exceeds its share, in one step. */
+#define CHUNK_LOOK 4096
+
+struct cleaner {
+	tms_store *store;
+	const struct tms_clean_request *request;
+	struct tms_clean_result *result;
+	struct page_out *batch;
+	enum tms_cause cause;
+	uint32_t at;      /* the page the last step stopped at; looked up again, since it may have gone */
+	struct walk walk; /* in the chunk that exceeds a share; over: pages are taken by age */
+	uint64_t over_bytes; /* CLEAN in a chunk: still to be written there */
+	bool moved;       /* something else than a write was done */
+};
+
+static bool is_to_be_written(const struct entry *entry)
+{
+	return entry_is_only_copy(entry) && !(entry->flags & ENTRY_WRITING);
+}
+
+/* ---- which pages ------------------------------------------------------------------------------------- */
+
+/* The oldest page of a list that is to be written; 0: none among those looked at.  Pages of the reserve are
+ * not moved about for having been loaded: their order is that of their places. */
+static uint32_t oldest(struct cleaner *c, enum age age)
+{
+	struct aging *aging = &c->store->held.aging;
+	uint32_t id = age == AGE_RESERVE ? aging->list[age].last : aging_cold(aging, age, 0);
+
+	for (uint32_t look = 0; id && look < PAGE_OUT_BATCHES * PAGE_OUT_ITEMS; look++) {
+		if (is_to_be_written(holdings_entry(&c->store->held, id)))
+			return id;
+		id = aging_newer(aging, id);
+		if (age != AGE_RESERVE)
+			id = id ? aging_cold(aging, age, id) : 0;
+	}
+	return 0;
+}
+
+/* The next page of the chunk that exceeds its share to be written; copied ones give up their frame at once. */
+static uint32_t next_trimmed(struct cleaner *c)
+{
+	struct holdings *held = &c->store->held;
+	struct ceiling_view view = holdings_ceiling(held);
+
+	for (uint32_t look = 0; look < LOOK_STEP; look++) {
+		uint32_t id = walk_current(&c->walk);
+		const struct entry *entry;
+
+		if (!id || !ceiling_exceeded(&view, c->walk.start_pfn >> CHUNK_SHIFT))
+			return 0;
+		entry = holdings_entry(held, id);
+		walk_next(&c->walk);
+		if (is_to_be_written(entry))
+			return id;
+		if (!(entry->flags & ENTRY_COPY))
+			continue;
+		shrink_drop_resident(held, id);
+		held->stats.swap_evicted++;
+		c->moved = true;
+	}
+	return 0;
+}
+
+/* The next page to be written of the chunk that holds too much without a copy. */
+static uint32_t next_over(struct cleaner *c)
+{
+	for (uint32_t look = 0; c->over_bytes && look < LOOK_STEP; look++) {
+		uint32_t id = walk_current(&c->walk);
+		const struct entry *entry;
+
+		if (!id)
+			return 0;
+		entry = holdings_entry(&c->store->held, id);
+		walk_next(&c->walk);
+		if (!is_to_be_written(entry))
+			continue;
+		c->over_bytes -= min_u64(c->over_bytes, entry->size);
+		return id;
+	}
+	return 0;
+}
+
+static uint32_t next_page(struct cleaner *c)
+{
+	struct aging *aging = &c->store->held.aging;
+	uint32_t id = c->at;
+
+	if (c->walk.region)
+		return c->cause == TMS_CAUSE_TRIM ? next_trimmed(c) : next_over(c);
+	/* From the page that was gathered last, if it is still there, towards the newer ones. */
+	if (id && holdings_entry(&c->store->held, id)->flags & ENTRY_WRITING) {
+		id = aging_newer(aging, id);
+		if (id && c->cause == TMS_CAUSE_CLEAN)
+			id = aging_cold(aging, AGE_UNCOPIED, id);
+		if (id && is_to_be_written(holdings_entry(&c->store->held, id)))
+			return id;
+	}
+	return oldest(c, c->cause == TMS_CAUSE_DRAIN ? AGE_RESERVE : AGE_UNCOPIED);
+}
+
+/* ---- what to do -------------------------------------------------------------------------------------- */
+
+static bool find_exceeding_chunk(struct cleaner *c)
+{
+	struct holdings *held = &c->store->held;
+	const struct frame_table *frames = &held->region->frames;
+	struct ceiling_view view = holdings_ceiling(held);
+
+	for (uint32_t chunk = 0; chunk < frames->chunks && chunk < CHUNK_LOOK; chunk++)
+		if (ceiling_exceeded(&view, chunk) && !frames->chunk[chunk].frames_leaving) {
+			c->walk = walk_begin(held->region, chunk << CHUNK_SHIFT, frame_chunk_end(frames, chunk));
+			return true;
+		}
+	return false;
+}
+
+static bool find_chunk_over(struct cleaner *c)
+{
+	struct holdings *held = &c->store->held;
+	const struct frame_table *frames = &held->region->frames;
+	struct ceiling_view view = holdings_ceiling(held);
+	uint64_t most = 0;
+
+	if (ceiling_chunk_bytes(&view) == UINT64_MAX)
+		return false;
+	for (uint32_t chunk = 0; chunk < frames->chunks && chunk < CHUNK_LOOK; chunk++) {
+		uint64_t over = ceiling_bytes_over(&view, chunk);
+
+		if (over <= most || frames->chunk[chunk].frames_leaving)
+			continue;
+		most = over;
+		c->walk = walk_begin(held->region, chunk << CHUNK_SHIFT, frame_chunk_end(frames, chunk));
+	}
+	c->over_bytes = most;
+	return most;
+}
+
+static bool has_backlog(const struct cleaner *c)
+{
+	const struct holdings *held = &c->store->held;
+	uint64_t in_region = (held->uncopied_units - held->region->reserve.used) << UNIT_SHIFT;
+
+	return c->request->cold_bytes != UINT64_MAX && in_region > c->request->cold_bytes;
+}
+
+/* False: nothing is to be done. */
+static bool choose(struct cleaner *c)
+{
+	struct aging *aging = &c->store->held.aging;
+
+	if (c->request->drain && aging->list[AGE_RESERVE].count) {
+		c->cause = TMS_CAUSE_DRAIN;
+		if (oldest(c, AGE_RESERVE))
+			return true;
+	}
+	if (c->request->trim && find_exceeding_chunk(c)) {
+		c->cause = TMS_CAUSE_TRIM;
+		return true;
+	}
+	c->cause = TMS_CAUSE_CLEAN;
+	if (find_chunk_over(c))
+		return true;
+	return has_backlog(c) && oldest(c, AGE_UNCOPIED);
+}
+
+static bool is_busy(const struct cleaner *c, const struct io_counters *io)
+{
+	if (c->store->allocations)
+		return true;
+	return io->bytes_pending + c->request->batch_bytes > c->request->pending_max_bytes && io->bytes_pending;
+}
+
+/* With the lock held. */
+static enum tms_clean_state begin(struct cleaner *c)
+{
+	uint32_t blocks = (uint32_t)min_u64(PAGE_OUT_BLOCKS, (c->request->batch_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES);
+	struct io_counters io;
+
+	(void)shrink_slide(&c->store->held);
+	if (!c->store->io)
+		return choose(c) ? TMS_CLEAN_FULL : TMS_CLEAN_IDLE;
+	io_read_counters(c->store->io, &io);
+	if (is_busy(c, &io))
+		return TMS_CLEAN_BUSY;
+	if (!choose(c))
+		return TMS_CLEAN_IDLE;
+	if (c->request->yield && io.reads_pending && c->cause == TMS_CAUSE_CLEAN)
+		return TMS_CLEAN_BUSY;
+	c->batch = store_take_spare_batch(c->store);
+	if (!c->batch)
+		return TMS_CLEAN_BUSY;
+	if (page_out_begin(&c->store->held, c->batch, blocks ? blocks : 1, c->cause, NULL))
+		return TMS_CLEAN_BEGUN;
+	store_give_batch(c->store, c->batch);
+	return TMS_CLEAN_FULL;
+}
+
+/* With the lock held.  True: the batch is full, or nothing is left for it. */
+static bool gather(struct cleaner *c)
+{
+	for (uint32_t i = 0; i < STEP; i++) {
+		uint32_t id = next_page(c);
+
+		if (!id || !page_out_gather(&c->store->held, c->batch, id, NULL))
+			return true;
+		c->at = id;
+		c->result->objects++;
+	}
+	return false;
+}
+
+/* With the lock held.  The batch is ready for the device: true; or it is idle again. */
+static bool finish(struct cleaner *c, bool wanted)
+{
+	struct holdings *held = &c->store->held;
+
+	if (wanted && page_out_seal(held, c->batch)) {
+		c->batch->io.cause = (int32_t)c->cause;
+		c->result->bytes = c->batch->io.bytes;
+		c->result->cause = (int32_t)c->cause;
+		return true;
+	}
+	page_out_complete(held, c->batch, wanted ? 0 : ECANCELED);
+	store_give_batch(c->store, c->batch);
+	c->result->objects = 0;
+	return false;
+}
+
+/* With the lock held; gives it up, as the way out of a step. */
+static void fill(struct cleaner *c)
+{
+	bool full = gather(c);
+	bool ready;
+
+	while (!full && !c->store->allocations && !c->store->closed) {
+		store_leave(c->store);
+		store_reenter(c->store);
+		full = gather(c);
+	}
+	ready = finish(c, full && !c->store->allocations);
+	if (!ready)
+		c->result->state = c->store->allocations ? TMS_CLEAN_BUSY : c->moved ? TMS_CLEAN_BEGUN : TMS_CLEAN_IDLE;
+	store_leave(c->store);
+	if (ready)
+		io_submit(c->store->io, &c->batch->io);
+}
+
+int tms_clean(tms_store *store, const struct tms_clean_request *request, struct tms_clean_result *ret)
+{
+	struct tms_clean_result result = { 0 };
+	struct cleaner c = { .store = store, .request = request, .result = &result };
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	result.backlog_bytes = store->held.uncopied_units << UNIT_SHIFT;
+	result.state = (int32_t)begin(&c);
+	if (result.state == TMS_CLEAN_BEGUN)
+		fill(&c);
+	else
+		store_leave(store);
+	*ret = result;
+	return TMS_OK;
+}

@@ -1,0 +1,187 @@
+/*
+ * move.c: objects leave a window for other frames of the region, or for the reserve.
+ *
+ *      chunk by chunk from the window's end:   [ writer -> ]  ...  [ <- mover ]
+ *
+ * Laws: 1. first free frames outside the window, then those of clean pages there, as far as the ceilings of
+ * their chunks allow, then the reserve.  2. the lock is held for a few objects at a time.  3. an object that
+ * cannot be moved stays where it is.
+ */
+#include "move.h"
+
+/* Objects moved, or looked at, in one go, before others get the lock. */
+#define MOVE_STEP 16
+#define LOOK_STEP 512
+
+static void enter_chunk(struct move *m, uint32_t end_pfn)
+{
+	uint32_t start = end_pfn > m->start_pfn ? (end_pfn - 1) & ~(uint32_t)(TMS_CHUNK_FRAMES - 1) : m->start_pfn;
+
+	m->chunk_end_pfn = end_pfn;
+	m->walk = walk_begin(m->store->held.region, start > m->start_pfn ? start : m->start_pfn, end_pfn);
+}
+
+void move_begin(struct move *m, bool takes_written)
+{
+	m->takes_written = takes_written;
+	enter_chunk(m, m->end_pfn);
+}
+
+/* The next object to be moved; 0: none is left, or, with *looked at LOOK_STEP, none was met yet. */
+static uint32_t next_object(struct move *m, uint32_t *looked)
+{
+	for (; *looked < LOOK_STEP; ++*looked) {
+		uint32_t id = walk_current(&m->walk);
+		const struct entry *entry;
+
+		if (!id && m->walk.start_pfn == m->start_pfn)
+			return 0;
+		if (!id) {
+			enter_chunk(m, m->walk.start_pfn);
+			continue;
+		}
+		entry = holdings_entry(&m->store->held, id);
+		if (entry_is_only_copy(entry) && (m->takes_written || !(entry->flags & ENTRY_WRITING)))
+			return id;
+		walk_next(&m->walk);
+	}
+	return 0;
+}
+
+/* A place in the region outside the window, or PLACE_NONE. */
+static uint32_t place_inside(struct move *m, uint32_t id, uint32_t size, bool packed)
+{
+	struct holdings *held = &m->store->held;
+	struct admission page = { .bytes = size, .persistent = true, .moves = true, .depth = ADMIT_CLEAN };
+	uint64_t evicted = held->stats.clean_evicted;
+	enum admit_result result;
+	uint32_t place;
+	uint32_t pfn;
+
+	if (packed) {
+		result = admit_packed(held, &page, id, &place);
+	} else {
+		result = admit_frame(held, &page, &pfn);
+		if (result == ADMIT_OK) {
+			frame_take(&held->region->frames, pfn, FRAME_SWAP, id);
+			place = pfn << UNITS_SHIFT;
+		}
+	}
+	m->clean_evicted += held->stats.clean_evicted - evicted;
+	return result == ADMIT_OK ? place : PLACE_NONE;
+}
+
+/* Null: as it is kept.  False: there is no room. */
+static bool move_object(struct move *m, uint32_t id, const uint8_t *bytes, uint32_t size, uint8_t form)
+{
+	struct holdings *held = &m->store->held;
+	uint32_t place = PLACE_NONE;
+
+	if (!m->inside_is_full)
+		place = place_inside(m, id, size, form & ENTRY_PACKED);
+	if (place != PLACE_NONE) {
+		shrink_move(held, id, place, bytes, size, form);
+		m->inside++;
+		return true;
+	}
+	m->inside_is_full = true;
+	if (!shrink_to_reserve(held, id, bytes, size, form))
+		return false;
+	m->reserve++;
+	return true;
+}
+
+static bool move_as_kept(struct move *m, uint32_t id)
+{
+	const struct entry *entry = holdings_entry(&m->store->held, id);
+	const bool is_written = entry->flags & ENTRY_WRITING;
+
+	if (!move_object(m, id, NULL, entry->size, entry->flags & (ENTRY_PACKED | ENTRY_DENSE)))
+		return false;
+	m->overtaken += is_written;
+	return true;
+}
+
+static bool has_hole(const struct move *m, uint32_t size)
+{
+	return reserve_free(&m->store->held.region->reserve) >= units_of(size);
+}
+
+/* With the lock held. */
+static enum move_turn move_some(struct move *m)
+{
+	struct holdings *held = &m->store->held;
+	uint64_t spent_ns = 0;
+	enum move_turn turn = MOVE_AGAIN;
+	uint32_t looked = 0;
+
+	for (uint32_t moved = 0; moved < MOVE_STEP && turn == MOVE_AGAIN && looked < LOOK_STEP; moved++) {
+		uint32_t id = next_object(m, &looked);
+		uint32_t size = id ? holdings_entry(held, id)->size : 0;
+
+		if (!id) {
+			turn = looked < LOOK_STEP ? MOVE_DONE : MOVE_AGAIN;
+		} else if (move_as_kept(m, id)) {
+			spent_ns += m->cost->move_ns + m->cost->move_ps * size / 1000;
+			walk_next(&m->walk);
+		} else if (has_hole(m, size)) {
+			(void)shrink_slide(held);
+			moved = MOVE_STEP;
+		} else {
+			turn = MOVE_NO_ROOM;
+		}
+	}
+	clock_spend(&m->store->clock, spent_ns);
+	return turn;
+}
+
+/* With the lock held: those that are still there are moved, smaller if they got so.  What finds no room is
+ * met again by the pass that ends all. */
+static void place_squeezed(struct move *m)
+{
+	for (uint32_t i = 0; i < m->squeeze->n; i++) {
+		const struct squeezed *object = &m->squeeze->object[i];
+
+		if (!squeeze_is_current(m->store, object))
+			continue;
+		if (!object->packed_size)
+			(void)move_as_kept(m, object->id);
+		else if (move_object(m, object->id, object->packed, object->packed_size, ENTRY_PACKED | ENTRY_DENSE))
+			m->compressed++;
+	}
+}
+
+static enum move_turn compress_turn(struct move *m)
+{
+	uint32_t looked = 0;
+	uint32_t id;
+
+	if (store_enter(m->store))
+		return MOVE_DONE;
+	m->squeeze->n = 0;
+	while ((id = next_object(m, &looked)) && squeeze_take(m->squeeze, m->store, id))
+		walk_next(&m->walk);
+	store_leave(m->store);
+	squeeze_run(m->squeeze, m->store);
+	clock_spend(&m->store->clock, m->squeeze->n * m->cost->compress_ns);
+	m->to_compress -= min_u64(m->to_compress, m->squeeze->n ? m->squeeze->n : m->to_compress);
+	if (store_enter(m->store))
+		return MOVE_DONE;
+	place_squeezed(m);
+	store_leave(m->store);
+	return MOVE_AGAIN;
+}
+
+enum move_turn move_turn(struct move *m)
+{
+	enum move_turn turn;
+
+	(void)fault_fires(m->store->faults, TMS_FAULT_DURING_MOVE);
+	if (m->squeeze && m->to_compress)
+		return compress_turn(m);
+	if (store_enter(m->store))
+		return MOVE_DONE;
+	turn = move_some(m);
+	store_leave(m->store);
+	return turn;
+}

@@ -1,0 +1,133 @@
+/*
+ * steer.c: what policy sets and asks from outside: ceilings, headroom, time, faults.
+ */
+#include "store.h"
+
+int tms_set_ceilings(tms_store *store, const struct tms_ceilings *ceilings)
+{
+	struct ceiling *ceiling = &store->held.ceiling;
+	int code;
+
+	if (!ceilings_are_valid(ceilings))
+		return TMS_E_INVALID;
+	code = store_enter(store);
+	if (code)
+		return code;
+	ceiling->limits = *ceilings;
+	ceiling->active = ceilings->contracts || ceilings->hard || ceilings->frontswap_permille < 1000;
+	store_leave(store);
+	return TMS_OK;
+}
+
+struct sums {
+	uint64_t bytes, objects, frames;
+};
+
+static void add(struct sums *sums, const struct tms_chunk *chunk, uint64_t sign)
+{
+	sums->bytes += sign * ((uint64_t)chunk->units_uncopied << UNIT_SHIFT);
+	sums->objects += sign * chunk->objects_uncopied;
+	sums->frames += sign * chunk->frames_frontswap;
+}
+
+static void keep_largest(uint64_t *largest, uint64_t value)
+{
+	if (value > *largest)
+		*largest = value;
+}
+
+static void find_fullest(const struct frame_table *frames, uint64_t window_chunks, struct tms_headroom *ret)
+{
+	struct sums sums = { 0 };
+
+	for (uint32_t c = 0; c < frames->chunks; c++) {
+		keep_largest(&ret->chunk_frames_frontswap, frames->chunk[c].frames_frontswap);
+		add(&sums, &frames->chunk[c], 1);
+		if (c >= window_chunks)
+			add(&sums, &frames->chunk[c - window_chunks], UINT64_MAX);
+		keep_largest(&ret->window_bytes_uncopied, sums.bytes);
+		keep_largest(&ret->window_objects_uncopied, sums.objects);
+		keep_largest(&ret->window_frames_frontswap, sums.frames);
+	}
+}
+
+int tms_measure_headroom(tms_store *store, uint64_t window_chunks, struct tms_headroom *ret)
+{
+	const struct holdings *held = &store->held;
+	struct tms_headroom headroom = { 0 };
+	struct io_counters io = { 0 };
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	find_fullest(&held->region->frames, window_chunks, &headroom);
+	if (store->io)
+		io_read_counters(store->io, &io);
+	headroom.reserve_bytes_free = (uint64_t)reserve_free(&held->region->reserve) << UNIT_SHIFT;
+	headroom.pending_bytes = io.bytes_pending;
+	headroom.uncopied_bytes = held->uncopied_units << UNIT_SHIFT;
+	store_leave(store);
+	*ret = headroom;
+	return TMS_OK;
+}
+
+/* ---- time, and the emulated device ------------------------------------------------------------------- */
+
+int tms_advance(tms_store *store, uint64_t ns)
+{
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	store_leave(store);
+	if (!clock_is_virtual(&store->clock))
+		return TMS_E_INVALID;
+	if (store->io)
+		io_advance(store->io, ns);
+	else
+		clock_spend(&store->clock, ns);
+	code = store_enter(store);
+	if (!code)
+		store_leave(store);
+	return code;
+}
+
+uint64_t tms_now(tms_store *store)
+{
+	return clock_now_ns(&store->clock);
+}
+
+int tms_device_episode(tms_store *store, const struct tms_episode *episode)
+{
+	struct tms_episode absolute = *episode;
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	store_leave(store);
+	if (!store->io || !io_is_emulated(store->io))
+		return TMS_E_INVALID;
+	absolute.start_ns += clock_now_ns(&store->clock);
+	io_add_episode(store->io, &absolute);
+	return TMS_OK;
+}
+
+/* ---- faults ------------------------------------------------------------------------------------------ */
+
+int tms_fault_arm(tms_store *store, int site, uint64_t skip, uint64_t count, int32_t error, uint64_t delay_ns)
+{
+	struct fault_site how = { .skip = skip, .count = count, .error = error, .delay_ns = delay_ns };
+
+	if (site < 0 || site >= TMS_FAULT_SITES)
+		return TMS_E_INVALID;
+	fault_arm(store->faults, site, &how);
+	return TMS_OK;
+}
+
+int tms_fault_fired(tms_store *store, int site, uint64_t *ret)
+{
+	if (site < 0 || site >= TMS_FAULT_SITES)
+		return TMS_E_INVALID;
+	*ret = fault_fired(store->faults, site);
+	return TMS_OK;
+}

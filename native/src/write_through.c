@@ -1,0 +1,183 @@
+/*
+ * write_through.c: a store that returns only once the page lies in the spill file as well.
+ *
+ * Laws: 1. a page whose write failed is not stored: its key is absent, as after any rejected put.  2. a
+ * caller that gives up waiting loses nothing: the page is stored, and its copy is completed whenever it is.
+ */
+#include <errno.h>
+
+#include "store.h"
+
+/* What one caller waits for.  Batches under way outlive it with their group. */
+struct through {
+	struct page_out_group *group;
+	uint64_t begun; /* keys looked at */
+	uint64_t until_ns;
+};
+
+static void forget(tms_store *store, struct tms_wait *wait)
+{
+	struct through *through = wait->request;
+
+	wait->request = NULL;
+	pthread_mutex_lock(&store->lock);
+	page_out_group_put(through->group);
+	pthread_mutex_unlock(&store->lock);
+	free(through);
+}
+
+static struct through *begin(tms_store *store)
+{
+	struct through *through = calloc(1, sizeof(*through));
+
+	if (!through)
+		return NULL;
+	through->group = calloc(1, sizeof(*through->group));
+	if (!through->group) {
+		free(through);
+		return NULL;
+	}
+	through->group->users = 1;
+	through->until_ns = clock_now_ns(&store->clock) + store->io_timeout_ns;
+	return through;
+}
+
+/* With the lock held. */
+static uint32_t find(const tms_store *store, tms_pool_id pool, uint64_t object, uint64_t index)
+{
+	struct key key = { .object = object, .index = (uint32_t)index, .pool = pool_slot(&store->held.pools, pool) };
+
+	return key.pool ? index_find(&store->held.index, &key) : 0;
+}
+
+struct keys {
+	tms_pool_id pool;
+	uint64_t n;
+	const uint64_t *objects;
+	const uint64_t *indexes;
+	bool *results;
+};
+
+/* With the lock held.  A batch ready for the device with as many of the keys as it takes, or null: all are
+ * begun, or no batch is to be had now (*wait), or no block (the group's error). */
+static struct page_out *next_batch(tms_store *store, struct through *through, const struct keys *keys, bool *wait)
+{
+	struct holdings *held = &store->held;
+	struct page_out *batch = NULL;
+
+	for (; through->begun < keys->n; through->begun++) {
+		uint64_t i = through->begun;
+		uint32_t id = keys->results[i] ? find(store, keys->pool, keys->objects[i], keys->indexes[i]) : 0;
+
+		if (!id || !entry_is_only_copy(holdings_entry(held, id)) || holdings_entry(held, id)->flags & ENTRY_WRITING)
+			continue;
+		if (!batch) {
+			batch = store_take_spare_batch(store);
+			*wait = !batch;
+			if (!batch)
+				return NULL;
+			if (!page_out_begin(held, batch, PAGE_OUT_BLOCKS, TMS_CAUSE_THROUGH, through->group)) {
+				store_give_batch(store, batch);
+				through->group->error = ENOSPC;
+				through->begun = keys->n;
+				return NULL;
+			}
+			batch->io.cause = TMS_CAUSE_THROUGH;
+		}
+		if (!page_out_gather(held, batch, id, NULL))
+			break;
+	}
+	if (batch && !page_out_seal(held, batch)) {
+		page_out_complete(held, batch, 0);
+		store_give_batch(store, batch);
+		batch = NULL;
+	}
+	return batch;
+}
+
+/* With the lock held: whether a page of the keys is still being written, by whomever. */
+static bool is_written(const tms_store *store, const struct keys *keys)
+{
+	for (uint64_t i = 0; i < keys->n; i++) {
+		uint32_t id = keys->results[i] ? find(store, keys->pool, keys->objects[i], keys->indexes[i]) : 0;
+
+		if (id && holdings_entry(&store->held, id)->flags & ENTRY_WRITING)
+			return true;
+	}
+	return false;
+}
+
+/* With the lock held: what has no copy now is rejected after all. */
+static void judge(tms_store *store, const struct keys *keys)
+{
+	struct holdings *held = &store->held;
+
+	for (uint64_t i = 0; i < keys->n; i++) {
+		uint32_t id = keys->results[i] ? find(store, keys->pool, keys->objects[i], keys->indexes[i]) : 0;
+
+		if (!id || !entry_is_only_copy(holdings_entry(held, id)))
+			continue;
+		shrink_drop(held, id);
+		keys->results[i] = false;
+		held->stats.swap_stores--;
+		held->stats.swap_rejects[TMS_REJECT_SPILL]++;
+	}
+}
+
+/* Submits what can be.  TMS_WAITING, or TMS_OK: all is over and judged. */
+static int turn(tms_store *store, struct through *through, const struct keys *keys)
+{
+	struct page_out *batch;
+	bool wait = false;
+	int code;
+
+	do {
+		code = store_enter(store);
+		if (code)
+			return code;
+		batch = next_batch(store, through, keys, &wait);
+		code = batch || wait || through->group->pending || is_written(store, keys) ? TMS_WAITING : TMS_OK;
+		if (code == TMS_OK)
+			judge(store, keys);
+		store_leave(store);
+		if (batch)
+			io_submit(store->io, &batch->io);
+	} while (batch);
+	return code;
+}
+
+int tms_write_through(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
+		      bool *results, struct tms_wait *wait)
+{
+	const struct keys keys = { pool, n, objects, indexes, results };
+	struct through *through = wait->request;
+	uint64_t seen;
+	uint64_t now_ns;
+	int code;
+
+	if (!*store->present)
+		return TMS_E_CLOSED;
+	if (!store->io || !pool_id_is_persistent(pool))
+		return TMS_E_INVALID;
+	if (!through)
+		through = begin(store);
+	if (!through)
+		return TMS_E_NO_MEMORY;
+	wait->request = through;
+	seen = io_ended(store->io);
+	code = turn(store, through, &keys);
+	now_ns = clock_now_ns(&store->clock);
+	if (code == TMS_WAITING && now_ns >= through->until_ns)
+		code = TMS_E_TIMEOUT;
+	if (code == TMS_WAITING)
+		(void)io_wait_ended(store->io, seen, min_u64(wait->slice_ns, through->until_ns - now_ns));
+	else
+		forget(store, wait);
+	return code;
+}
+
+void tms_write_through_cancel(tms_store *store, struct tms_wait *wait)
+{
+	if (wait->request && *store->present)
+		forget(store, wait);
+}

@@ -1,0 +1,429 @@
+/* Background work, step by step, on a virtual clock: copies for cold pages, the reserve emptied, the share kept. */
+#include "inside.h"
+
+#define RAW TMS_PAGE_SIZE
+#define CHUNK TMS_CHUNK_FRAMES
+
+static const struct tms_clean_request everything = { .pending_max_bytes = UINT64_MAX / 2, .batch_bytes = 32 * RAW };
+static struct fixture f;
+static struct holdings *held;
+static struct tms_device device;
+static uint64_t now_ns;
+static struct tms_clean_result result;
+
+static void open_store(uint32_t frames, uint64_t reserve_bytes)
+{
+	now_ns = 1000;
+	device = steady_device();
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = frames,
+						   .packed = true,
+						   .denser = true,
+						   .reserve_bytes = reserve_bytes,
+						   .device = &device,
+						   .virtual_ns = &now_ns }),
+		 TMS_OK);
+	held = &f.store->held;
+}
+
+static void put(uint32_t from, uint32_t to, uint32_t noise)
+{
+	for (uint32_t key = from; key < to; key++)
+		CHECK_EQ(fixture_put(&f, f.swap, key, key + 1, noise), TMS_OK);
+}
+
+static void to_reserve(uint32_t from, uint32_t to)
+{
+	for (uint32_t key = from; key < to; key++)
+		CHECK(shrink_to_reserve(held, id_of(&f, f.swap, key), NULL, 0, 0));
+}
+
+static enum tms_clean_state step(const struct tms_clean_request *request)
+{
+	return tms_clean(f.store, request, &result) == TMS_OK ? (enum tms_clean_state)result.state : TMS_CLEAN_IDLE;
+}
+
+/* Steps, time passing in between, until nothing is to be done. */
+static void run(const struct tms_clean_request *request)
+{
+	for (int steps = 0; steps < 10000; steps++) {
+		enum tms_clean_state state = step(request);
+
+		CHECK_VERIFIES(f.store);
+		CHECK_EQ(tms_advance(f.store, 10 * NSEC_PER_MSEC), TMS_OK);
+		if (state == TMS_CLEAN_IDLE)
+			return;
+		CHECK(state == TMS_CLEAN_BEGUN || state == TMS_CLEAN_BUSY);
+	}
+	CHECK(!"it comes to an end");
+}
+
+static void all_hold(uint32_t from, uint32_t to, uint32_t noise)
+{
+	for (uint32_t key = from; key < to; key++)
+		CHECK(fixture_holds(&f, f.swap, key, key + 1, noise));
+}
+
+/* ---- cleaning ------------------------------------------------------------------------------------------ */
+
+static void cold_pages_get_copies_oldest_first_until_the_rest_may_stay(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 200, RAW);
+	request.cold_bytes = 80 * RAW;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(result.cause, TMS_CAUSE_CLEAN);
+	CHECK_EQ(result.bytes, 32 * RAW);
+	CHECK_EQ(result.objects, 32);
+	CHECK_EQ(result.backlog_bytes, 200 * RAW);
+	CHECK_EQ(fixture_stats(&f).pages_copied, 0);
+	CHECK_EQ(tms_advance(f.store, 10 * NSEC_PER_MSEC), TMS_OK);
+	CHECK_EQ(fixture_stats(&f).pages_copied, 32);
+	run(&request);
+	CHECK_SO_FAR();
+	CHECK(fixture_stats(&f).uncopied_bytes <= request.cold_bytes);
+	CHECK(fixture_stats(&f).uncopied_bytes > request.cold_bytes - 32 * RAW);
+	for (uint32_t key = 0; key < 120; key++)
+		CHECK_EQ(fixture_place(&f, f.swap, key), TMS_PLACE_REGION | TMS_PLACE_SPILL);
+	CHECK_EQ(fixture_place(&f, f.swap, 199), TMS_PLACE_REGION);
+	CHECK_EQ(fixture_stats(&f).frames_frontswap, 200); /* they keep their frames */
+	all_hold(0, 200, RAW);
+	fixture_close(&f);
+}
+
+static void a_page_that_was_visited_gets_a_second_chance_and_no_third(void)
+{
+	struct tms_clean_request request = everything;
+	uint8_t page[RAW];
+
+	open_store(CHUNK, 0);
+	put(0, 64, RAW);
+	for (uint32_t key = 0; key < 10; key++)
+		CHECK_EQ(fixture_get(&f, f.swap, key, page), TMS_OK);
+	request.batch_bytes = 2 * RAW;
+	request.cold_bytes = 32 * RAW;
+	run(&request);
+	CHECK_SO_FAR();
+	for (uint32_t key = 0; key < 64; key++)
+		CHECK_EQ(fixture_place(&f, f.swap, key) == TMS_PLACE_REGION, key < 10 || key >= 42);
+	request.cold_bytes = 10 * RAW;
+	run(&request);
+	CHECK_SO_FAR();
+	for (uint32_t key = 0; key < 64; key++)
+		CHECK_EQ(fixture_place(&f, f.swap, key) == TMS_PLACE_REGION, key < 10);
+	request.cold_bytes = 0;
+	run(&request);
+	CHECK_EQ(fixture_stats(&f).pages_copied, 64);
+	fixture_close(&f);
+}
+
+static void without_a_limit_for_what_is_cold_nothing_is_written(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 100, RAW);
+	request.cold_bytes = UINT64_MAX;
+	CHECK_EQ(step(&request), TMS_CLEAN_IDLE);
+	CHECK_EQ(result.backlog_bytes, 100 * RAW);
+	CHECK_EQ(result.bytes + result.objects, 0);
+	fixture_close(&f);
+}
+
+/* ---- draining ------------------------------------------------------------------------------------------ */
+
+static void the_reserve_is_emptied_before_anything_else_is_done(void)
+{
+	const struct tms_ceilings ceilings = { .frontswap_permille = 100 };
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 100 * RAW);
+	put(0, 200, RAW);
+	to_reserve(0, 60);
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	request.drain = request.trim = true;
+	while (fixture_stats(&f).reserve_bytes_used) {
+		CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+		CHECK_EQ(result.cause, TMS_CAUSE_DRAIN);
+		CHECK_EQ(tms_advance(f.store, 10 * NSEC_PER_MSEC), TMS_OK);
+		CHECK_VERIFIES(f.store);
+	}
+	CHECK_EQ(fixture_stats(&f).written_by_cause[TMS_CAUSE_DRAIN], 60 * RAW);
+	for (uint32_t key = 0; key < 60; key++)
+		CHECK_EQ(fixture_place(&f, f.swap, key), TMS_PLACE_SPILL);
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(result.cause, TMS_CAUSE_TRIM);
+	all_hold(0, 200, RAW);
+	fixture_close(&f);
+}
+
+/* Whatever sizes lie in the reserve, a write that fails leaves them there, whole and in order. */
+static void a_drain_that_fails_costs_nothing_and_is_tried_again(void)
+{
+	const uint32_t noise[] = { 10, 700, 2000, RAW };
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 100 * RAW);
+	for (uint32_t key = 0; key < 100; key++)
+		put(key, key + 1, noise[key % 4]);
+	CHECK_SO_FAR();
+	to_reserve(0, 100);
+	request.drain = true;
+	request.cold_bytes = UINT64_MAX;
+	CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_WRITE, 0, 3, EIO, 0), TMS_OK);
+	for (uint32_t key = 3; key < 100; key += 9)
+		CHECK_EQ(tms_flush_page(f.store, f.swap, key >> 4, key), TMS_OK);
+	run(&request);
+	CHECK_SO_FAR();
+	CHECK_EQ(fixture_stats(&f).spill_write_errors, 3);
+	CHECK_EQ(fixture_stats(&f).reserve_bytes_used, 0);
+	for (uint32_t key = 0; key < 100; key++)
+		CHECK(key % 9 == 3 || fixture_holds(&f, f.swap, key, key + 1, noise[key % 4]));
+	fixture_close(&f);
+}
+
+static void holes_of_the_reserve_are_closed_in_passing(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 100 * RAW);
+	put(0, 100, RAW);
+	to_reserve(0, 100);
+	for (uint32_t key = 0; key < 100; key += 2)
+		CHECK_EQ(tms_flush_page(f.store, f.swap, key >> 4, key), TMS_OK);
+	request.cold_bytes = UINT64_MAX;
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(step(&request), TMS_CLEAN_IDLE);
+		CHECK_VERIFIES(f.store);
+	}
+	CHECK_EQ(held->region->reserve.end, held->region->reserve.used);
+	for (uint32_t key = 1; key < 100; key += 2)
+		CHECK(fixture_holds(&f, f.swap, key, key + 1, RAW));
+	fixture_close(&f);
+}
+
+/* ---- trimming ------------------------------------------------------------------------------------------ */
+
+static void what_exceeds_the_share_is_paged_out_and_no_more(void)
+{
+	const struct tms_ceilings ceilings = { .frontswap_permille = 300 };
+	struct tms_clean_request request = everything;
+
+	open_store(2 * CHUNK, 0);
+	put(0, 2 * CHUNK, RAW);
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	request.trim = true;
+	request.cold_bytes = UINT64_MAX;
+	run(&request);
+	CHECK_SO_FAR();
+	for (uint32_t chunk = 0; chunk < 2; chunk++) {
+		CHECK_EQ(held->region->frames.chunk[chunk].frames_frontswap, CHUNK * 300 / 1000);
+	}
+	CHECK_EQ(fixture_stats(&f).written_by_cause[TMS_CAUSE_TRIM], fixture_stats(&f).pages_spilled * RAW);
+	all_hold(0, 2 * CHUNK, RAW);
+	fixture_close(&f);
+}
+
+/* What is being written is as good as gone: steps in a row do not write what one of them writes already. */
+static void writes_under_way_count_as_done(void)
+{
+	const struct tms_ceilings ceilings = { .frontswap_permille = 300 };
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 160, RAW);
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	request.trim = true;
+	request.cold_bytes = 140 * RAW;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(result.cause, TMS_CAUSE_TRIM);
+	CHECK_EQ(result.objects, 160 - CHUNK * 300 / 1000);
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(result.cause, TMS_CAUSE_CLEAN);
+	CHECK_EQ(step(&request), TMS_CLEAN_IDLE);
+	fixture_close(&f);
+}
+
+static void copied_pages_are_trimmed_without_a_write(void)
+{
+	const struct tms_ceilings ceilings = { .frontswap_permille = 500 };
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, CHUNK, RAW);
+	CHECK(copy_out(&f, 0, CHUNK));
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	request.trim = true;
+	request.cold_bytes = UINT64_MAX;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	run(&request);
+	CHECK_EQ(fixture_stats(&f).frames_frontswap, CHUNK / 2);
+	CHECK_EQ(fixture_stats(&f).written_by_cause[TMS_CAUSE_TRIM], 0);
+	all_hold(0, CHUNK, RAW);
+	fixture_close(&f);
+}
+
+/* ---- a share that shrank --------------------------------------------------------------------------------- */
+
+static void a_chunk_beyond_its_share_gets_copies_until_it_is_within(void)
+{
+	struct tms_ceilings ceilings = { .contract = { { .window_chunks = 1, .cpu_ns = UINT64_MAX, .device_bytes = 50 * RAW } },
+					 .contracts = 1,
+					 .frontswap_permille = 1000 };
+	struct tms_clean_request request = everything;
+
+	open_store(2 * CHUNK, 0);
+	put(0, CHUNK + 60, RAW);
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	request.cold_bytes = UINT64_MAX / 2;
+	run(&request);
+	CHECK_SO_FAR();
+	for (uint32_t chunk = 0; chunk < 2; chunk++) {
+		CHECK(held->region->frames.chunk[chunk].objects_uncopied <= 50);
+		CHECK(held->region->frames.chunk[chunk].objects_uncopied > 50 - 32);
+	}
+	all_hold(0, CHUNK + 60, RAW);
+	fixture_close(&f);
+}
+
+/* ---- others come first ----------------------------------------------------------------------------------- */
+
+static void nothing_is_begun_while_an_allocation_is_under_way(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 100, RAW);
+	f.store->allocations++;
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	CHECK_EQ(fixture_stats(&f).spill_writes_pending, 0);
+	f.store->allocations--;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	fixture_close(&f);
+}
+
+static void nothing_is_begun_beyond_what_may_be_pending_but_something_always(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 200, RAW);
+	request.pending_max_bytes = 70 * RAW;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	CHECK_EQ(fixture_stats(&f).spill_writes_pending, 2);
+	CHECK_EQ(tms_advance(f.store, NSEC_PER_SEC), TMS_OK);
+	request.pending_max_bytes = 0;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	fixture_close(&f);
+}
+
+static void some_batches_are_kept_for_allocations(void)
+{
+	struct tms_clean_request request = everything;
+	uint32_t begun = 0;
+
+	open_store(CHUNK, 0);
+	put(0, 400, RAW);
+	request.batch_bytes = RAW;
+	while (step(&request) == TMS_CLEAN_BEGUN)
+		begun++;
+	CHECK_EQ(result.state, TMS_CLEAN_BUSY);
+	CHECK_EQ(begun, PAGE_OUT_BATCHES - PAGE_OUT_BATCHES_KEPT);
+	CHECK(copy_out(&f, 0, CHUNK)); /* an allocation finds those that were kept */
+	fixture_close(&f);
+}
+
+static void cleaning_yields_to_a_load_and_draining_does_not(void)
+{
+	struct tms_clean_request request = everything;
+	struct tms_wait wait = { .slice_ns = 0 };
+	uint8_t page[RAW];
+
+	open_store(CHUNK, 10 * RAW);
+	put(0, 50, RAW);
+	CHECK(copy_out(&f, 0, 10));
+	for (uint32_t key = 0; key < 10; key++)
+		shrink_drop_resident(held, id_of(&f, f.swap, key));
+	CHECK_EQ(tms_get(f.store, f.swap, 0, 1, page, &wait), TMS_WAITING);
+	request.yield = true;
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	request.yield = false;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	to_reserve(45, 50);
+	request.yield = request.drain = true;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(result.cause, TMS_CAUSE_DRAIN);
+	wait.slice_ns = NSEC_PER_SEC;
+	CHECK_EQ(tms_get(f.store, f.swap, 0, 1, page, &wait), TMS_OK);
+	CHECK(page_is(page, 2, RAW));
+	fixture_close(&f);
+}
+
+/* ---- no device --------------------------------------------------------------------------------------------- */
+
+static void a_full_spill_file_is_said(void)
+{
+	struct tms_clean_request request = everything;
+	uint32_t steps = 0;
+
+	now_ns = 1000;
+	device = steady_device();
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK, .device = &device, .virtual_ns = &now_ns, .spill_limit_bytes = 41 * RAW }),
+		 TMS_OK);
+	put(0, 100, RAW);
+	while (step(&request) == TMS_CLEAN_BEGUN && steps++ < 100)
+		CHECK_EQ(tms_advance(f.store, NSEC_PER_SEC), TMS_OK);
+	CHECK_EQ(result.state, TMS_CLEAN_FULL);
+	CHECK_EQ(fixture_stats(&f).pages_copied, 40);
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
+static void without_a_spill_file_there_is_nothing_to_do_or_no_place_for_it(void)
+{
+	struct tms_clean_request request = everything;
+
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK }), TMS_OK);
+	put(0, 10, RAW);
+	CHECK_EQ(step(&request), TMS_CLEAN_FULL);
+	request.cold_bytes = UINT64_MAX;
+	CHECK_EQ(step(&request), TMS_CLEAN_IDLE);
+	fixture_close(&f);
+}
+
+static void a_closed_store_is_not_cleaned(void)
+{
+	uint32_t abandoned;
+
+	open_store(CHUNK, 0);
+	put(0, 10, RAW);
+	CHECK_EQ(tms_store_close(f.store, NSEC_PER_SEC, &abandoned), TMS_OK);
+	CHECK_EQ(tms_clean(f.store, &everything, &result), TMS_E_CLOSED);
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	RUN(cold_pages_get_copies_oldest_first_until_the_rest_may_stay);
+	RUN(a_page_that_was_visited_gets_a_second_chance_and_no_third);
+	RUN(without_a_limit_for_what_is_cold_nothing_is_written);
+	RUN(the_reserve_is_emptied_before_anything_else_is_done);
+	RUN(a_drain_that_fails_costs_nothing_and_is_tried_again);
+	RUN(holes_of_the_reserve_are_closed_in_passing);
+	RUN(what_exceeds_the_share_is_paged_out_and_no_more);
+	RUN(writes_under_way_count_as_done);
+	RUN(copied_pages_are_trimmed_without_a_write);
+	RUN(a_chunk_beyond_its_share_gets_copies_until_it_is_within);
+	RUN(nothing_is_begun_while_an_allocation_is_under_way);
+	RUN(nothing_is_begun_beyond_what_may_be_pending_but_something_always);
+	RUN(some_batches_are_kept_for_allocations);
+	RUN(cleaning_yields_to_a_load_and_draining_does_not);
+	RUN(a_full_spill_file_is_said);
+	RUN(without_a_spill_file_there_is_nothing_to_do_or_no_place_for_it);
+	RUN(a_closed_store_is_not_cleaned);
+	return check_finish(__FILE__);
+}

@@ -1,0 +1,149 @@
+"""The cleaner: background writes, on a thread of its own in real time, between two moments in virtual time.
+
+What it does, in this order: empties the escape reserve, so that it is free for the next allocation; pages out what
+exceeds the frontswap share; gives cold pages a spill copy, so that they become droppable.  How much, the controller's
+policy says; each step in the core begins at most one write, and none while an allocation is under way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from tmemstore.controller.model import Model
+from tmemstore.errors import PoolError
+from tmemstore.stores import background
+from tmemstore.stores.background import CleanRequest
+from tmemstore.stores.tmem import TmemStore
+
+_BUSY_WAIT_S: Final = 0.0005
+_SHORTEST_WAIT_S: Final = 0.002
+_LONGEST_WAIT_S: Final = 0.05
+_STEPS: Final = 64
+"""Steps in a row before samples are looked at."""
+_SLICE_NS: Final = 1_000_000
+_DAY_NS: Final = 86_400 * 10**9
+_DAY_PARTS: Final = 24
+
+
+class WriteBudget:
+    """Bytes that may be written a day, over the last 24 hours; None: no limit."""
+
+    def __init__(self, bytes_a_day: int | None) -> None:
+        self._limit = bytes_a_day
+        self._parts: deque[tuple[int, int]] = deque(maxlen=_DAY_PARTS)
+        self._written = 0
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._limit is not None
+
+    def note(self, now_ns: int, written_bytes: int) -> None:
+        """`written_bytes`: all that was written since the store was opened."""
+        part = now_ns // (_DAY_NS // _DAY_PARTS)
+        more = written_bytes - self._written
+        self._written = written_bytes
+        if self._parts and self._parts[-1][0] == part:
+            more += self._parts.pop()[1]
+        self._parts.append((part, more))
+
+    def is_exhausted(self, now_ns: int) -> bool:
+        """Whether the last 24 hours took all that was allowed."""
+        if self._limit is None:
+            return False
+        first = now_ns // (_DAY_NS // _DAY_PARTS) - _DAY_PARTS + 1
+        return sum(size for part, size in self._parts if part >= first) >= self._limit
+
+
+class Policy:
+    """What the cleaner is to do now; the controller replaces it. `on_change`: called when the model has changed."""
+
+    def __init__(self, on_change: Callable[[], None], budget: WriteBudget) -> None:
+        self.request: CleanRequest | None = None
+        self.on_change = on_change
+        self.budget = budget
+
+
+def step(store: TmemStore, model: Model, policy: Policy) -> int:
+    """Learns from completed writes, and begins as many as may be begun. The state of the last step."""
+    samples = background.writes_served(store, model.writes_seen())
+    changed = model.learn_writes(samples)
+    was_exhausted = policy.request is None
+    exhausted = False
+    if policy.budget.limited:
+        now_ns = background.now_ns(store)
+        policy.budget.note(now_ns, store.stats().spill_bytes_written)
+        exhausted = policy.budget.is_exhausted(now_ns)
+    if changed or exhausted != was_exhausted:
+        policy.on_change()
+    if policy.request is None:
+        return int(background.IDLE)
+    request = policy.request.to_c()
+    state = background.BEGUN
+    for _ in range(_STEPS):
+        state, _ = background.clean(store, request)
+        if state != background.BEGUN:
+            break
+    return int(state)
+
+
+class Cleaner:
+    """The thread. It holds the store only while it works, so that a store nobody can reach goes, and it with it."""
+
+    def __init__(self, store: TmemStore, model: Model, policy: Policy) -> None:
+        self._store = weakref.ref(store)
+        self._model = model
+        self._policy = policy
+        self._wake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="tmemstore-cleaner", daemon=True)
+        self._thread.start()
+
+    def kick(self) -> None:
+        """There may be work."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Ends the thread, which is never in a system call on the device."""
+        self._stopped = True
+        self._wake.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        wait_s = _SHORTEST_WAIT_S
+        while not self._stopped:
+            store = self._store()
+            if store is None or store.closed:
+                return
+            try:
+                state = step(store, self._model, self._policy)
+            except PoolError:  # closed meanwhile
+                return
+            finally:
+                del store
+            if state in {background.BEGUN, background.BUSY}:
+                wait_s = _SHORTEST_WAIT_S
+                time.sleep(_BUSY_WAIT_S)
+                continue
+            if self._wake.wait(wait_s):
+                self._wake.clear()
+                wait_s = _SHORTEST_WAIT_S
+            else:
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+def advance(store: TmemStore, model: Model, policy: Policy, time_ns: int) -> None:
+    """Lets virtual time pass, the cleaner at work in it."""
+    left_ns = time_ns
+    while left_ns > 0:
+        state = step(store, model, policy)
+        slice_ns = left_ns if state in {background.IDLE, background.FULL} else min(left_ns, _SLICE_NS)
+        background.advance(store, slice_ns)
+        left_ns -= slice_ns
+    step(store, model, policy)

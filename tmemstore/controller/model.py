@@ -1,0 +1,268 @@
+"""What is known of this device and this CPU, and what follows for the time of an allocation, at any confidence.
+
+A `Model` starts from a storage profile, or from nothing but the first writes, and follows what it sees: every write of
+the store is a sample of the device, every allocation one of the CPU and of the bound itself.
+
+Three corrections, each for what the one before cannot see:
+
+1. The device lane is the quantile of a *sum* of write times drawn from the sample (`convolve`).
+2. The CPU's coefficients, which are medians, are multiplied by the quantile of measured / predicted CPU time.
+3. The bound as a whole is multiplied by the quantile of elapsed / bound over the allocations so far: what is missed
+   more often than its confidence allows grows, what is never approached shrinks (split conformal prediction: V. Vovk,
+   A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, 2005).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from tmemstore.controller.convolve import sum_quantiles
+from tmemstore.controller.cost import SPREAD_BYTES, CostModel, Costs
+from tmemstore.stats import Ending, ReclaimReport
+from tmemstore.storage.profile import Lane
+
+DEFAULT_CONFIDENCE: Final = 0.999
+
+_DEVICE_SAMPLES: Final = 4096
+_RATIOS: Final = 4096
+_REFRESH_SAMPLES: Final = 64
+"""New device samples until the quantiles are computed again: a few ms of work each time."""
+_SMALLEST_BYTES: Final = 64 << 10
+"""Of a write that counts as a sample: smaller ones say more about a request than about its bytes."""
+_RECENT: Final = 32
+_CHANGE: Final = 1.5
+"""If the median of the recent samples is off by this factor the device has changed: older samples say nothing now."""
+_MEDIAN: Final = 0.5
+_FIRST_SPREAD: Final = 1.5
+"""Of bound against expectation, for the CPU and for the device, until there are samples to learn from."""
+_RATIOS_MIN: Final = 50
+_SCALE_MIN: Final = 0.5
+_SCALE_MAX: Final = 3.0
+
+_RELEARN: Final = 32
+"""Allocations until the quantiles of what they showed are looked up again."""
+_P99: Final = 0.99
+
+_WEIGHT: Final = 0.3
+"""Of a new sample against what is known of a CPU coefficient."""
+_DROPS_MIN: Final = 256
+_MOVED_MIN: Final = 256
+"""Smaller reclaims say more about their overhead than about a coefficient."""
+
+
+def _quantile(sample: Sequence[float], confidence: float) -> float:
+    """Nearest rank with one place to spare, so that the next value exceeds it no more often than 1 - confidence."""
+    ordered = sorted(sample)
+    rank = -int(-(len(ordered) + 1) * confidence // 1)
+    return ordered[min(rank, len(ordered)) - 1]
+
+
+class Model:
+    """Coefficients that follow what is measured. Thread-safe.
+
+    `write`: the device as a profile has it, for requests of `batch_bytes`; None: what the first writes show.
+    """
+
+    def __init__(self, cost: CostModel, write: Lane | None, *, batch_bytes: int) -> None:
+        self._lock = threading.Lock()
+        self._cost = cost
+        self._batch_bytes = batch_bytes
+        self._lane = write
+        self._excess_ns: deque[int] = deque(maxlen=_DEVICE_SAMPLES)
+        self._seen = 0
+        self._fresh = 0
+        self._cpu_ratios: deque[float] = deque(maxlen=_RATIOS)
+        self._cpu_quantiles: dict[float, float] = {}
+        self._bound_ratios: dict[float, deque[float]] = {}
+        self._scales: dict[float, float] = {}
+        self._learned = 0
+        self._tables: dict[float, tuple[int, ...]] = {}
+        self._version = 0
+        self._cached: dict[float, tuple[int, Costs]] = {}
+        if write is not None:
+            fitted_ns = write.request_time_ns(batch_bytes)
+            self._excess_ns.extend(fitted_ns * permille // 1000 - fitted_ns for permille in write.spread_permille)
+            self._fit()
+
+    # ---- asking ----------------------------------------------------------------------------------------
+
+    @property
+    def cost(self) -> CostModel:
+        """The expected coefficients now."""
+        return self._cost
+
+    def set_batch_bytes(self, batch_bytes: int) -> None:
+        """From now on writes are of this size; what larger or smaller ones took beyond the fit stays as it is."""
+        with self._lock:
+            if batch_bytes != self._batch_bytes:
+                self._batch_bytes = batch_bytes
+                self._fit()
+
+    @property
+    def version(self) -> int:
+        """Changes with every change of the coefficients."""
+        return self._version
+
+    def costs(self, confidence: float = DEFAULT_CONFIDENCE) -> Costs:
+        """The coefficients at the three levels; 0.5 < confidence < 1."""
+        with self._lock:
+            cached = self._cached.get(confidence)
+            if cached is not None and cached[0] == self._version:
+                return cached[1]
+            p99, bound = (self._level(c).scaled(self._scale(c)) for c in (_P99, confidence))
+            made = Costs(self._level(_MEDIAN), p99, bound, confidence, self._scale(confidence))
+            self._cached[confidence] = (self._version, made)
+            return made
+
+    def raw_bound(self, confidence: float) -> CostModel:
+        """The coefficients at a confidence without the third correction, but never below what it says."""
+        with self._lock:
+            return self._level(confidence).scaled(max(1.0, self._scale(confidence)))
+
+    def _level(self, confidence: float) -> CostModel:
+        level = replace(self._cost, spread_ns=self._spread(confidence))
+        if confidence <= _MEDIAN:
+            return level
+        if len(self._excess_ns) < _RECENT:
+            level = replace(level, byte_ps=round(level.byte_ps * _FIRST_SPREAD))
+        return level.cpu_scaled(self._cpu_spread(confidence))
+
+    def _cpu_spread(self, confidence: float) -> float:
+        if len(self._cpu_ratios) < _RATIOS_MIN:
+            return max([_FIRST_SPREAD, *self._cpu_ratios])
+        if confidence not in self._cpu_quantiles:
+            self._cpu_quantiles[confidence] = max(1.0, _quantile(self._cpu_ratios, confidence))
+        return self._cpu_quantiles[confidence]
+
+    def _scale(self, confidence: float) -> float:
+        if confidence not in self._scales:
+            ratios = self._bound_ratios.get(confidence, ())
+            enough = len(ratios) >= max(_RATIOS_MIN, 2 / (1 - confidence))
+            scale = _quantile(ratios, confidence) if enough else 1.0
+            self._scales[confidence] = min(_SCALE_MAX, max(_SCALE_MIN, scale))
+        return self._scales[confidence]
+
+    def _spread(self, confidence: float) -> tuple[int, ...]:
+        """What writes of `SPREAD_BYTES` take beyond the linear part."""
+        if confidence not in self._tables:
+            self._tables[confidence] = self._compute_spread(confidence)
+        return self._tables[confidence]
+
+    def _compute_spread(self, confidence: float) -> tuple[int, ...]:
+        if not any(self._excess_ns):
+            return ()
+        sample = list(self._excess_ns)
+        by_terms: dict[int, float] = {}
+        spread = []
+        for size in SPREAD_BYTES:
+            terms = -(-size // self._batch_bytes)
+            if terms not in by_terms:
+                by_terms[terms] = sum_quantiles(sample, terms, [confidence])[0]
+            spread.append(max(0, round(by_terms[terms])))
+        return tuple(max(spread[: i + 1]) for i in range(len(spread)))
+
+    # ---- learning --------------------------------------------------------------------------------------
+
+    def writes_seen(self) -> int:
+        """The number of the last device sample that was taken in."""
+        return self._seen
+
+    def learn_writes(self, samples: Sequence[tuple[int, int, int]]) -> bool:
+        """Takes in writes as (number, bytes, service_ns). True: the coefficients have changed."""
+        with self._lock:
+            if not samples:
+                return False
+            self._seen = samples[-1][0]
+            large = [(size, ns) for _, size, ns in samples if size >= min(_SMALLEST_BYTES, self._batch_bytes // 2)]
+            if not large:
+                return False
+            if self._lane is None:
+                self._lane = Lane(0, max(1, sum(ns for _, ns in large) * 1000 // sum(size for size, _ in large)))
+            self._excess_ns.extend(ns - self._lane.request_time_ns(size) for size, ns in large)
+            self._fresh += len(large)
+            changed = self._has_changed()
+            if changed or self._fresh >= _REFRESH_SAMPLES or len(self._excess_ns) <= 2 * _RECENT:
+                self._fit()
+                return True
+            return False
+
+    def _fitted_ns(self) -> int:
+        return max(1, self._lane.request_time_ns(self._batch_bytes)) if self._lane else 1
+
+    def _has_changed(self) -> bool:
+        if len(self._excess_ns) < 2 * _RECENT:
+            return False
+        recent = sorted(list(self._excess_ns)[-_RECENT:])
+        factor = 1 + recent[_RECENT // 2] / self._fitted_ns()
+        if 1 / _CHANGE <= factor <= _CHANGE:
+            return False
+        self._excess_ns = deque(recent, maxlen=_DEVICE_SAMPLES)
+        self._bound_ratios.clear()
+        self._scales.clear()
+        return True
+
+    def _fit(self) -> None:
+        """Moves the linear part to the median of the sample, and the sample with it."""
+        if self._lane is None or not self._excess_ns:
+            return
+        middle = sorted(self._excess_ns)[len(self._excess_ns) // 2]
+        fitted_ns = max(1, self._fitted_ns() + middle)
+        moved = fitted_ns - self._fitted_ns()
+        self._lane = Lane(min(self._lane.request_ns, fitted_ns - 1), 0)
+        per_byte_ps = max(1, (fitted_ns - self._lane.request_ns) * 1000 // self._batch_bytes)
+        self._lane = Lane(self._lane.request_ns, per_byte_ps)
+        self._excess_ns = deque((value - moved for value in self._excess_ns), maxlen=_DEVICE_SAMPLES)
+        self._cost = replace(self._cost, byte_ps=max(1, fitted_ns * 1000 // self._batch_bytes))
+        self._fresh = 0
+        # At once, and not when somebody asks who is in a hurry.
+        self._tables = {confidence: self._compute_spread(confidence) for confidence in self._tables}
+        self._version += 1
+
+    def learn(self, report: ReclaimReport, costs: Costs) -> None:
+        """Takes in an allocation that ran, with the coefficients that it was bounded by."""
+        if report.ending is Ending.REFUSED or report.starved:
+            return
+        with self._lock:
+            for confidence, said_ns, scale in (
+                (costs.confidence, report.window.bound_ns, costs.scale),
+                (_P99, report.window.p99_ns, self._scale(_P99)),
+            ):
+                ratios = self._bound_ratios.setdefault(confidence, deque(maxlen=_RATIOS))
+                ratios.append(report.elapsed_ns * scale / max(1, said_ns))
+                if confidence == _P99 == costs.confidence:
+                    break
+            if report.ending is Ending.MET:
+                self._learn_cpu(report)
+            self._learned += 1
+            if self._learned % _RELEARN == 0 or self._learned < _RELEARN:
+                self._scales.clear()
+                self._cpu_quantiles.clear()
+            self._version += 1
+
+    def _learn_cpu(self, report: ReclaimReport) -> None:
+        window = report.window
+        drops = report.clean_dropped + report.copied_dropped + report.paged_out
+        changes: dict[str, int] = {}
+        if drops >= _DROPS_MIN:
+            # The pass over the window looks at every frame; that share stands in frame_ns already.
+            beyond_frames_ns = max(0, report.drop_ns - window.frames * self._cost.frame_ns // 2)
+            changes["drop_ns"] = _moved(self._cost.drop_ns, beyond_frames_ns / drops)
+        moved = report.migrated_inside + report.migrated_reserve
+        if moved >= _MOVED_MIN and not report.paged_out and not report.compressed:
+            bytes_ns = window.bytes_uncopied * self._cost.move_ps // 1000
+            changes["move_ns"] = _moved(self._cost.move_ns, max(1, report.write_ns - bytes_ns) / moved)
+        cpu_ns = report.elapsed_ns - report.waited_ns
+        predicted_ns = self._cost.t0_ns + window.frames * self._cost.frame_ns + drops * self._cost.drop_ns
+        predicted_ns += moved * self._cost.move_ns + window.bytes_uncopied * self._cost.move_ps // 1000
+        if not report.paged_out:
+            self._cpu_ratios.append(cpu_ns / max(1, predicted_ns))
+        if changes:
+            self._cost = replace(self._cost, source="measured", **changes)
+
+
+def _moved(known: int, seen: float) -> int:
+    return max(1, round(known + _WEIGHT * (seen - known)))

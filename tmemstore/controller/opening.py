@@ -1,0 +1,167 @@
+"""`tmemstore.open`: from keyword arguments to a controller."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Final, Literal
+
+from tmemstore.controller.contract import Contract, ContractError, as_contracts
+from tmemstore.controller.controller import Controller
+from tmemstore.controller.cost import CostModel
+from tmemstore.controller.model import Model
+from tmemstore.controller.policy import BATCH_BYTES, WRITEBACKS, Ruler
+from tmemstore.region import Region
+from tmemstore.storage import choose
+from tmemstore.storage.calibrate import calibrate
+from tmemstore.storage.cpu import measure_cpu
+from tmemstore.storage.emulated import EmulatedDevice
+from tmemstore.storage.profile import CpuProfile, Lane, StorageProfile
+from tmemstore.stores import background
+from tmemstore.stores.tmem import TmemStore
+from tmemstore.units import format_size, parse_pages, parse_size
+
+_SAMPLE_WRITE_BYTES: Final = 16 << 20
+_SAMPLE_WRITE_BUDGET_NS: Final = 60_000_000
+_MEASURE: Final = "measure"
+
+Storage = StorageProfile | EmulatedDevice | CostModel | str | os.PathLike[str] | None
+
+
+def open(  # noqa: A001 - tmemstore.open, as gzip.open
+    region: int | str,
+    spill: str | os.PathLike[str] | None = None,
+    *,
+    storage: Storage = None,
+    contract: Contract | Sequence[Contract] | None = None,
+    escape: int | str = 0,
+    codec: str = "lz4",
+    eviction: str = "sieve",
+    writeback: Literal["back", "behind", "through"] = "behind",
+    frontswap_max_percent: int | Literal["auto"] = "auto",
+    hugetlb: bool = False,
+    mlock: bool = False,
+    spill_overwrite: bool = False,
+    spill_direct: bool = True,
+    spill_limit: int | str | None = None,
+    spill_write_limit: int | str | None = None,
+    io_timeout: int | str = "30s",
+    virtual_time: bool = False,
+) -> Controller:
+    """Reserves a region of that size and opens a store in it.
+
+    `region`: "256MiB" or bytes, a page multiple. `spill`: file or block device that frontswap pages can be paged out
+    to; it must be empty, new, or an earlier spill file. `storage`: what is known of the device. None measures for less
+    than 100 ms, "measure" fully (some seconds; see `tmemstore calibrate`); a preset ("emmc5.1"), a `StorageProfile` or
+    the path of one (or of fio's JSON output) is taken as given; "emulate:PRESET,..." or an `EmulatedDevice` puts a model
+    in the device's place, its data in `spill` or, without one, in RAM; a `CostModel` gives all coefficients. All are
+    refined while running.
+
+    `contract`: one `Contract` or several. `escape`: RAM outside the region that reclaim may fill, a page multiple.
+    `codec`: how frontswap pages are kept, "lz4", "zstd" or "none". `writeback`: "back" writes only when asked to reclaim,
+    "behind" gives cold pages a spill copy in the background, "through" writes every store. `frontswap_max_percent`: the
+    knob (see `Controller`). `spill_write_limit`: bytes a day after which the cleaner stops and contracts count on no
+    writes. `virtual_time`: time passes only in the model, and in `Controller.advance`. `hugetlb`, `mlock`: as for
+    `Region`; the rest as for `TmemStore`.
+
+    Raises `ValueError`/`TypeError` for wrong arguments (`ContractError`, `ProfileError` among them), `SpillError` for a
+    spill path that cannot be used, `EnvironmentLacks` for missing memory or a missing codec library.
+    """
+    contracts = as_contracts(contract)
+    if writeback not in WRITEBACKS:
+        raise ValueError(f"unknown writeback {writeback!r}; choose one of {', '.join(WRITEBACKS)}")
+    write_limit = None if spill_write_limit is None else _positive(spill_write_limit)
+    given = _given(storage, spill)
+    with contextlib.ExitStack() as undo:
+        area = Region(region, escape=escape, hugetlb=hugetlb, mlock=mlock)
+        undo.callback(area.close)
+        store = TmemStore(
+            area,
+            spill=spill,
+            codec=codec,
+            eviction=eviction,
+            spill_overwrite=spill_overwrite,
+            spill_direct=spill_direct,
+            spill_limit=spill_limit,
+            io_timeout=io_timeout,
+            device=given if isinstance(given, EmulatedDevice) else None,
+            virtual_time=virtual_time,
+            write_through=writeback == "through",
+        )
+        undo.callback(store.close)
+        model = _model(store, given)
+        ruler = Ruler(store, model, writeback=writeback, write_limit_bytes=write_limit)
+        ruler.set_contracts(contracts)
+        ruler.set_percent(frontswap_max_percent)
+        undo.pop_all()
+    return Controller(area, store, model, ruler, notes=_notes(area, store, contracts, writeback))
+
+
+def _positive(limit: int | str) -> int:
+    limit_bytes = parse_size(limit)
+    if limit_bytes <= 0:
+        raise ValueError(f"spill_write_limit must be positive, not {limit}; leave it out for no limit")
+    return limit_bytes
+
+
+def _given(
+    storage: Storage, spill: str | os.PathLike[str] | None
+) -> StorageProfile | EmulatedDevice | CostModel | None:
+    if storage is None or isinstance(storage, CostModel):
+        return storage
+    if storage == _MEASURE:
+        if spill is None:
+            raise ValueError('storage="measure" needs a spill file to measure')
+        return calibrate(os.fspath(spill))
+    given = choose.storage(storage)
+    if isinstance(given, StorageProfile) and given.device is not None and spill is not None:
+        given.check_device(os.fspath(spill))
+    return given
+
+
+# ---- the model ---------------------------------------------------------------------------------------------
+
+
+def _model(store: TmemStore, given: StorageProfile | EmulatedDevice | CostModel | None) -> Model:
+    if isinstance(given, CostModel):
+        return Model(given, None, batch_bytes=BATCH_BYTES)
+    if isinstance(given, StorageProfile):
+        cpu = given.cpu or measure_cpu(quick=True)
+        source = "measured" if given.source == "measured" else "assumed"
+        return Model(_cost(cpu, source), given.write, batch_bytes=BATCH_BYTES)
+    cost = _cost(measure_cpu(quick=True), "measured")
+    if store.spill is None:
+        return Model(cost, None, batch_bytes=BATCH_BYTES)
+    return _measured(store, cost)
+
+
+def _cost(cpu: CpuProfile, source: str) -> CostModel:
+    names = {field.name for field in fields(CostModel)} & {field.name for field in fields(CpuProfile)}
+    return CostModel(**{name: getattr(cpu, name) for name in names}, source=source)
+
+
+def _measured(store: TmemStore, cost: CostModel) -> Model:
+    """A model of the device from a short measurement; each write of it is a sample."""
+    written, elapsed_ns, batches = background.measure_writes(store, _SAMPLE_WRITE_BYTES, _SAMPLE_WRITE_BUDGET_NS)
+    if not written:
+        return Model(cost, None, batch_bytes=BATCH_BYTES)
+    # Without a complete batch this is the least that a byte can take.
+    lane = Lane(0, max(1, elapsed_ns * 1000 // written))
+    model = Model(cost, lane, batch_bytes=BATCH_BYTES)
+    if batches:
+        model.learn_writes(background.writes_served(store, 0))
+    return model
+
+
+def _notes(region: Region, store: TmemStore, contracts: Sequence[Contract], writeback: str) -> tuple[str, ...]:
+    notes = list(region.notes)
+    if store.spill is not None and store.spill.note:
+        notes.append(store.spill.note)
+    if any(contract.kind == "hard" for contract in contracts) and (writeback == "back" or store.spill is None):
+        notes.append(
+            f"with a hard contract and no background copies the escape reserve, {format_size(region.escape_bytes)}, "
+            'caps all frontswap data; writeback="behind" lets a small reserve carry more'
+        )
+    return tuple(notes)

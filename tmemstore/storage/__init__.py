@@ -1,0 +1,1 @@
+"""What is known about a storage device: measured, assumed, or emulated."""

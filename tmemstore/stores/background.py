@@ -1,0 +1,129 @@
+"""What a controller does to a store beside puts and gets: ceilings, background writes, samples, virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from tmemstore._binding import check, ffi, lib
+from tmemstore.stores.tmem import TmemStore
+
+ALL_PERMILLE: Final = 1000
+NO_COPIES: Final = 2**64 - 1
+"""As `CleanRequest.cold_bytes`: pages in the region are left alone."""
+
+_SAMPLES: Final = 256
+
+IDLE: Final = lib.TMS_CLEAN_IDLE
+BEGUN: Final = lib.TMS_CLEAN_BEGUN
+BUSY: Final = lib.TMS_CLEAN_BUSY
+FULL: Final = lib.TMS_CLEAN_FULL
+
+
+class CeilingFields(Protocol):
+    """The fields of `struct tms_ceiling`."""
+
+    window_chunks: int
+    cpu_ns: int
+    frame_ns: int
+    drop_ns: int
+    object_ns: int
+    byte_ps: int
+    device_bytes: int
+
+
+_CEILING_FIELDS: Final = tuple(CeilingFields.__annotations__)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanRequest:
+    """One step of background work: fields of `struct tms_clean_request`."""
+
+    pending_max_bytes: int
+    batch_bytes: int
+    cold_bytes: int = NO_COPIES
+    drain: bool = True
+    trim: bool = True
+    yields: bool = True
+
+    def to_c(self) -> Any:
+        """A `struct tms_clean_request`."""
+        raw = ffi.new("struct tms_clean_request *")
+        raw.pending_max_bytes = self.pending_max_bytes
+        raw.batch_bytes = self.batch_bytes
+        raw.cold_bytes = self.cold_bytes
+        raw.drain = self.drain
+        raw.trim = self.trim
+        setattr(raw, "yield", self.yields)
+        return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """What the fullest window of a size holds: fields of `struct tms_headroom`."""
+
+    window_bytes_uncopied: int
+    window_objects_uncopied: int
+    window_frames_frontswap: int
+    chunk_frames_frontswap: int
+    reserve_bytes_free: int
+    pending_bytes: int
+    uncopied_bytes: int
+
+
+def set_ceilings(store: TmemStore, contracts: Sequence[CeilingFields], *, frontswap_permille: int, hard: bool) -> None:
+    """Enforces these from the next put on."""
+    raw = ffi.new("struct tms_ceilings *")
+    raw.contracts = len(contracts)
+    raw.frontswap_permille = frontswap_permille
+    raw.hard = hard
+    for i, contract in enumerate(contracts):
+        for name in _CEILING_FIELDS:
+            setattr(raw.contract[i], name, getattr(contract, name))
+    check(lib.tms_set_ceilings(store.handle, raw))
+
+
+def clean(store: TmemStore, request: Any) -> tuple[int, int]:
+    """One step, of a `CleanRequest.to_c()`: its state (IDLE, BEGUN, BUSY, FULL) and the bytes of the write begun."""
+    result = ffi.new("struct tms_clean_result *")
+    check(lib.tms_clean(store.handle, request, result))
+    return int(result.state), int(result.bytes)
+
+
+def headroom(store: TmemStore, window_chunks: int) -> Headroom:
+    """Measured now."""
+    raw = ffi.new("struct tms_headroom *")
+    check(lib.tms_measure_headroom(store.handle, window_chunks, raw))
+    return Headroom(**{name: getattr(raw, name) for name in Headroom.__slots__})
+
+
+def writes_served(store: TmemStore, since: int) -> list[tuple[int, int, int]]:
+    """The writes completed after number `since`, as (number, bytes, service_ns), oldest first."""
+    samples = ffi.new("struct tms_write_served[]", _SAMPLES)
+    count = ffi.new("uint32_t *")
+    check(lib.tms_writes_served(store.handle, since, _SAMPLES, samples, count))
+    return [(samples[i].number, samples[i].bytes, samples[i].service_ns) for i in range(count[0])]
+
+
+def measure_writes(store: TmemStore, most_bytes: int, budget_ns: int) -> tuple[int, int, int]:
+    """Writes up to so much to free blocks, as a page-out would: (bytes, elapsed_ns, complete batches)."""
+    sample = ffi.new("struct tms_write_sample *")
+    check(lib.tms_measure_write(store.handle, most_bytes, budget_ns, sample))
+    return int(sample.bytes), int(sample.elapsed_ns), int(sample.batches)
+
+
+def now_ns(store: TmemStore) -> int:
+    """The time on the store's clock."""
+    return int(lib.tms_now(store.handle))
+
+
+def advance(store: TmemStore, time_ns: int) -> None:
+    """Lets virtual time pass; `ValueError` if the store's clock runs by itself."""
+    check(lib.tms_advance(store.handle, time_ns), "the store does not run in virtual time")
+
+
+def add_episode(store: TmemStore, start_ns: int, duration_ns: int, slow_permille: int) -> None:
+    """Makes the emulated device slow, or stall (0), from `start_ns` after now on; `ValueError` without one."""
+    raw = ffi.new("struct tms_episode *", (start_ns, duration_ns, slow_permille))
+    check(lib.tms_device_episode(store.handle, raw), "the store has no emulated device")
