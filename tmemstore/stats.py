@@ -192,7 +192,7 @@ class ReclaimReport:
     """What one contiguous allocation did. Times are integer nanoseconds from the call on.
 
     `elapsed_ns`: until the commit point if MET, else until everything was given back. `commit_ns`: the clock at the
-    commit point, 0 if it was never reached. `waited_ns`: in timed waits for the device. `paged_out`: objects written
+    commit point, 0 if it was never reached. `returned_ns`: as the core is left. `waited_ns`: in timed waits for the device. `paged_out`: objects written
     to the spill file by this call, `bytes_written` with them, complete or not if it was aborted; `copied_dropped`:
     objects that had a copy before; `migrated_inside`, `migrated_reserve`: objects moved to other frames of the region,
     to the escape reserve; `compressed`: of these and the paged out those made smaller first; `clean_evicted`: clean
@@ -210,6 +210,7 @@ class ReclaimReport:
     drop_ns: int
     zero_ns: int
     commit_ns: int
+    returned_ns: int
     clean_dropped: int
     copied_dropped: int
     migrated_inside: int

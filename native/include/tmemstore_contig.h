@@ -93,6 +93,7 @@ struct tms_report {
 	uint64_t drop_ns;
 	uint64_t zero_ns;
 	uint64_t commit_ns;   /* the clock at the commit point, from the call on; 0: never reached */
+	uint64_t returned_ns; /* the clock as the core is left, from the call on */
 	uint64_t clean_dropped;
 	uint64_t copied_dropped;   /* frontswap pages that had a copy before */
 	uint64_t migrated_inside;  /* to other frames of the region */
@@ -198,6 +199,8 @@ void tms_write_through_cancel(tms_store *store, struct tms_wait *wait);
 
 /* Lets ns pass, I/O completing in its order meanwhile.  TMS_E_INVALID: the clock runs by itself. */
 int tms_advance(tms_store *store, uint64_t ns);
+/* The same, but only until the next I/O completes; *ret: how much passed. */
+int tms_advance_to_event(tms_store *store, uint64_t ns, uint64_t *ret);
 /* The store's clock. */
 uint64_t tms_now(tms_store *store);
 /* The emulated device gets slower, or stalls; start_ns counts from now.  TMS_E_INVALID: there is none. */
@@ -216,7 +219,7 @@ int tms_measure_write(tms_store *store, uint64_t bytes, uint64_t budget_ns, stru
 /* The last completed writes.  service_ns: from the later of submission and the end of the one before. */
 struct tms_write_served {
 	uint64_t number; /* 1, 2, ... since the store was opened */
-	uint32_t bytes;
+	uint32_t payload_bytes; /* of objects; whole blocks, which hold gaps, are somewhat more */
 	int32_t cause;
 	uint64_t service_ns;
 };

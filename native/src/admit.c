@@ -137,11 +137,32 @@ static void evict_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frame
 		}
 }
 
-/* Where the pages to be given up next all lie in chunks that are at their ceiling: any chunk that is not, and
- * has ephemeral pages.  Looked for from where one was found last, so that a look is short until all are full. */
-static bool evict_in_open_chunk(struct holdings *held, const struct wanted *wanted)
+/* Gives up frames of copied pages of a chunk until it has that many free ones. */
+static void give_up_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frames)
 {
 	const struct frame_table *table = &held->region->frames;
+	uint32_t end = frame_chunk_end(table, chunk);
+
+	for (uint32_t pfn = chunk << CHUNK_SHIFT; pfn < end && table->chunk[chunk].frames_free < frames; pfn++) {
+		enum frame_state state = frame_state(table, pfn);
+
+		if (frame_is_isolated(table, pfn))
+			continue;
+		if (state == FRAME_PACKED)
+			give_up_span(held, table->owner[pfn]);
+		if (state != FRAME_SWAP || !(holdings_entry(held, table->owner[pfn])->flags & ENTRY_COPY))
+			continue;
+		shrink_drop_resident(held, table->owner[pfn]);
+		held->stats.swap_evicted++;
+	}
+}
+
+/* Where the pages to be given up next all lie in chunks that are at their ceiling: any chunk that is not, and
+ * has pages that may go.  Looked for from where one was found last, so that a look is short until all are full. */
+static bool make_room_in_open_chunk(struct holdings *held, const struct wanted *wanted)
+{
+	const struct frame_table *table = &held->region->frames;
+	const bool copied_too = wanted->page->depth >= ADMIT_ANY;
 	const uint32_t want = wanted->frames ? wanted->frames : 1;
 
 	if (!wanted->page->persistent || !held->ceiling.active || wanted->page->depth < ADMIT_CLEAN)
@@ -150,10 +171,15 @@ static bool evict_in_open_chunk(struct holdings *held, const struct wanted *want
 		uint32_t chunk = (held->open_hint + look) % table->chunks;
 		const struct tms_chunk *counts = &table->chunk[chunk];
 
-		if (!counts->frames_clean || counts->frames_leaving || !takes_new_frames(wanted, chunk))
+		if (counts->frames_leaving || !takes_object(wanted, chunk))
+			continue;
+		if (counts->frames_clean && takes_new_frames(wanted, chunk))
+			evict_in_chunk(held, chunk, want);
+		if (copied_too && counts->objects_copied && counts->frames_free < want)
+			give_up_in_chunk(held, chunk, want);
+		if (!counts->frames_free || !takes_new_frames(wanted, chunk))
 			continue;
 		held->open_hint = chunk;
-		evict_in_chunk(held, chunk, want);
 		return true;
 	}
 	return false;
@@ -193,13 +219,13 @@ enum admit_result admit_frame(struct holdings *held, const struct admission *pag
 		*pfn = free_frame(&wanted);
 	if (*pfn == PFN_NONE)
 		*pfn = evict_one(held, &wanted);
-	if (*pfn == PFN_NONE && evict_in_open_chunk(held, &wanted))
-		*pfn = free_frame(&wanted);
 	for (int round = 0; *pfn == PFN_NONE && round < COPIED_ROUNDS; round++) {
 		if (page->depth < ADMIT_ANY || !give_up_copied(held, &wanted))
 			break;
 		*pfn = free_frame(&wanted);
 	}
+	if (*pfn == PFN_NONE && make_room_in_open_chunk(held, &wanted))
+		*pfn = free_frame(&wanted);
 	return *pfn == PFN_NONE ? none(&wanted) : ADMIT_OK;
 }
 
@@ -223,14 +249,14 @@ static uint32_t find_chunk(struct holdings *held, const struct wanted *wanted)
 
 		if (freed != PFN_NONE)
 			evict_in_chunk(held, freed >> CHUNK_SHIFT, wanted->frames);
-		else
-			(void)evict_in_open_chunk(held, wanted);
 	}
 	for (int round = 0; round < COPIED_ROUNDS; round++) {
 		chunk = frame_chunk_with_free(table, wanted->frames, takes_new_frames, wanted);
 		if (chunk != PFN_NONE || wanted->page->depth < ADMIT_ANY || !give_up_copied(held, wanted))
 			break;
 	}
+	if (chunk == PFN_NONE && make_room_in_open_chunk(held, wanted))
+		chunk = frame_chunk_with_free(table, wanted->frames, takes_new_frames, wanted);
 	return chunk;
 }
 

@@ -90,16 +90,40 @@ bool ceiling_allows_somewhere(const struct ceiling_view *view, const struct newc
 	return true;
 }
 
-uint64_t ceiling_chunk_bytes(const struct ceiling_view *view)
+static uint64_t chunk_bytes(const struct ceiling_view *view, const struct tms_ceiling *contract)
+{
+	if (contract->device_bytes == UINT64_MAX)
+		return UINT64_MAX;
+	return (contract->device_bytes + reserve_bytes_free(view)) / contract->window_chunks;
+}
+
+/* The contract that allows a chunk the fewest bytes without a copy; null: none limits them. */
+static const struct tms_ceiling *tightest(const struct ceiling_view *view)
 {
 	const struct tms_ceilings *limits = &view->ceiling->limits;
-	uint64_t least = UINT64_MAX;
+	const struct tms_ceiling *found = NULL;
 
-	for (uint32_t i = 0; view->ceiling->active && i < limits->contracts; i++)
-		if (limits->contract[i].device_bytes != UINT64_MAX)
-			least = min_u64(least, (limits->contract[i].device_bytes + reserve_bytes_free(view)) /
-						       limits->contract[i].window_chunks);
-	return least;
+	for (uint32_t i = 0; view->ceiling->active && i < limits->contracts; i++) {
+		const struct tms_ceiling *contract = &limits->contract[i];
+
+		if (chunk_bytes(view, contract) < (found ? chunk_bytes(view, found) : UINT64_MAX))
+			found = contract;
+	}
+	return found;
+}
+
+uint64_t ceiling_chunk_bytes(const struct ceiling_view *view)
+{
+	const struct tms_ceiling *contract = tightest(view);
+
+	return contract ? chunk_bytes(view, contract) : UINT64_MAX;
+}
+
+uint64_t ceiling_window_chunks(const struct ceiling_view *view)
+{
+	const struct tms_ceiling *contract = tightest(view);
+
+	return contract ? contract->window_chunks : 1;
 }
 
 uint64_t ceiling_bytes_over(const struct ceiling_view *view, uint32_t chunk)

@@ -26,9 +26,10 @@ struct cleaner {
 	struct page_out *batch;
 	enum tms_cause cause;
 	uint32_t at;      /* the page the last step stopped at; looked up again, since it may have gone */
-	struct walk walk; /* in the chunk that exceeds a share; over: pages are taken by age */
+	struct walk walk; /* in the chunk that exceeds a share; without a region: pages are taken by age */
 	uint64_t over_bytes; /* CLEAN in a chunk: still to be written there */
 	bool moved;       /* something else than a write was done */
+	bool looking;     /* no page was met yet, but there are more to look at */
 };
 
 static bool is_to_be_written(const struct entry *entry)
@@ -61,6 +62,7 @@ static uint32_t next_trimmed(struct cleaner *c)
 	struct holdings *held = &c->store->held;
 	struct ceiling_view view = holdings_ceiling(held);
 
+	c->looking = false;
 	for (uint32_t look = 0; look < LOOK_STEP; look++) {
 		uint32_t id = walk_current(&c->walk);
 		const struct entry *entry;
@@ -77,12 +79,14 @@ static uint32_t next_trimmed(struct cleaner *c)
 		held->stats.swap_evicted++;
 		c->moved = true;
 	}
+	c->looking = true;
 	return 0;
 }
 
 /* The next page to be written of the chunk that holds too much without a copy. */
 static uint32_t next_over(struct cleaner *c)
 {
+	c->looking = false;
 	for (uint32_t look = 0; c->over_bytes && look < LOOK_STEP; look++) {
 		uint32_t id = walk_current(&c->walk);
 		const struct entry *entry;
@@ -96,7 +100,27 @@ static uint32_t next_over(struct cleaner *c)
 		c->over_bytes -= min_u64(c->over_bytes, entry->size);
 		return id;
 	}
+	c->looking = c->over_bytes;
 	return 0;
+}
+
+static bool has_backlog(const struct cleaner *c)
+{
+	const struct holdings *held = &c->store->held;
+	uint64_t in_region = (held->uncopied_units - held->region->reserve.used) << UNIT_SHIFT;
+
+	return c->request->cold_bytes != UINT64_MAX && in_region > c->request->cold_bytes;
+}
+
+/* Of a chunk that exceeds a share; once it does no longer, cold pages fill the rest of the batch. */
+static uint32_t next_of_chunk(struct cleaner *c)
+{
+	uint32_t id = c->cause == TMS_CAUSE_TRIM ? next_trimmed(c) : next_over(c);
+
+	if (id || c->looking || c->cause == TMS_CAUSE_TRIM || !has_backlog(c))
+		return id;
+	c->walk.region = NULL;
+	return oldest(c, AGE_UNCOPIED);
 }
 
 static uint32_t next_page(struct cleaner *c)
@@ -105,7 +129,7 @@ static uint32_t next_page(struct cleaner *c)
 	uint32_t id = c->at;
 
 	if (c->walk.region)
-		return c->cause == TMS_CAUSE_TRIM ? next_trimmed(c) : next_over(c);
+		return next_of_chunk(c);
 	/* From the page that was gathered last, if it is still there, towards the newer ones. */
 	if (id && holdings_entry(&c->store->held, id)->flags & ENTRY_WRITING) {
 		id = aging_newer(aging, id);
@@ -152,14 +176,6 @@ static bool find_chunk_over(struct cleaner *c)
 	}
 	c->over_bytes = most;
 	return most;
-}
-
-static bool has_backlog(const struct cleaner *c)
-{
-	const struct holdings *held = &c->store->held;
-	uint64_t in_region = (held->uncopied_units - held->region->reserve.used) << UNIT_SHIFT;
-
-	return c->request->cold_bytes != UINT64_MAX && in_region > c->request->cold_bytes;
 }
 
 /* False: nothing is to be done. */
@@ -220,6 +236,8 @@ static bool gather(struct cleaner *c)
 	for (uint32_t i = 0; i < STEP; i++) {
 		uint32_t id = next_page(c);
 
+		if (!id && c->looking)
+			return false;
 		if (!id || !page_out_gather(&c->store->held, c->batch, id, NULL))
 			return true;
 		c->at = id;
@@ -234,7 +252,6 @@ static bool finish(struct cleaner *c, bool wanted)
 	struct holdings *held = &c->store->held;
 
 	if (wanted && page_out_seal(held, c->batch)) {
-		c->batch->io.cause = (int32_t)c->cause;
 		c->result->bytes = c->batch->io.bytes;
 		c->result->cause = (int32_t)c->cause;
 		return true;

@@ -21,6 +21,7 @@ struct io_request {
 	uint32_t bytes;
 	uint8_t *buffer;
 	int32_t cause;  /* of a write, enum tms_cause */
+	uint32_t payload_bytes; /* of a write: what it holds besides gaps */
 	uint64_t begun_ns; /* when it was submitted */
 	uint64_t due_ns;   /* on a virtual clock: when it completes */
 	int32_t error;  /* errno; 0: the transfer is complete and, without O_DIRECT, synced */

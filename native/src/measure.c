@@ -20,9 +20,9 @@ static struct page_out *begin_sample(tms_store *store, struct page_out_group *gr
 		store_give_batch(store, batch);
 		return NULL;
 	}
-	batch->io.cause = TMS_CAUSE_MEASURE;
 	batch->filled = (uint32_t)min_u64(batch->blocks, (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES);
 	(void)page_out_seal(&store->held, batch);
+	batch->io.payload_bytes = batch->io.bytes;
 	word = (uint64_t *)(void *)batch->io.buffer;
 	for (uint64_t i = 0; i < batch->io.bytes / sizeof(*word); i++)
 		word[i] = hash_mix(batch->io.offset + i);

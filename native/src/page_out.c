@@ -56,6 +56,8 @@ bool page_out_begin(struct holdings *held, struct page_out *batch, uint32_t bloc
 	batch->filled = 0;
 	batch->items = 0;
 	batch->cause = cause;
+	batch->io.cause = (int32_t)cause;
+	batch->io.payload_bytes = 0;
 	batch->group = group;
 	if (group) {
 		group->users++;
@@ -92,6 +94,7 @@ bool page_out_gather(struct holdings *held, struct page_out *batch, uint32_t id,
 		return false;
 	at = BLOCK_BYTES - batch->room[b];
 	batch->room[b] = (uint16_t)(batch->room[b] - rounded);
+	batch->io.payload_bytes += from->size;
 	to = batch->io.buffer + (size_t)b * BLOCK_BYTES + at;
 	if (from->at)
 		memcpy(to, from->at, from->size);

@@ -28,7 +28,9 @@ void range_table_deinit(struct range_table *table);
 /* What lies outside any window, for pages to be moved to. */
 struct surroundings {
 	uint64_t reserve_bytes_free;
+	uint64_t reserve_bytes_used;
 	uint64_t chunk_bytes_max; /* uncopied bytes that a chunk may hold by the ceilings; UINT64_MAX: no ceiling */
+	uint64_t window_chunks;   /* of the contract that sets this ceiling: a byte more in the reserve is shared by these */
 	uint32_t frontswap_permille; /* of the frames of a chunk that may hold frontswap data */
 	bool can_write;           /* there is a spill file */
 	bool can_compress;        /* there is a denser codec */
@@ -39,6 +41,11 @@ struct surroundings {
  * Touches nothing.  TMS_REASON_NONE, or why there is none. */
 enum tms_reason range_propose(const struct range_table *table, const struct tms_alloc_request *request,
 			      const struct surroundings *around, struct tms_window *window);
+
+/* Of a window whose bound exceeds the deadline: the bytes that must go from memory to the device until it no
+ * longer does, the reserve being drained first. */
+uint64_t range_recovery_bytes(const struct range_table *table, const struct tms_alloc_request *request,
+			      const struct surroundings *around, const struct tms_window *window);
 
 /* All frames of [start, end) leave circulation.  A handle, or 0: no memory. */
 uint32_t range_isolate(struct range_table *table, uint32_t start_pfn, uint32_t end_pfn);

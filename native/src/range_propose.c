@@ -335,3 +335,59 @@ enum tms_reason range_propose(const struct range_table *table, const struct tms_
 		return TMS_REASON_NONE;
 	return search.open_seen ? TMS_REASON_EFFORT : TMS_REASON_NO_WINDOW;
 }
+
+/* ---- recovery ---------------------------------------------------------------------------------------- */
+
+#define RECOVERY_STEP_BYTES UINT64_C(4096)
+
+/* What is still too much with that many bytes of the reserve drained: bytes to be written that do not fit into
+ * the deadline; 0: the bound is met. */
+static uint64_t short_after(const struct search *search, const struct content *content, uint64_t drained)
+{
+	const struct tms_alloc_request *request = search->request;
+	struct surroundings around = *search->around;
+	struct search then = *search;
+	struct plan_task task;
+	struct plan plan;
+	uint64_t bound_ns, device_ns, other_ns, fit;
+
+	around.reserve_bytes_free += drained;
+	if (around.chunk_bytes_max != UINT64_MAX)
+		around.chunk_bytes_max += drained / around.window_chunks;
+	then.around = &around;
+	task = task_of(&then, content);
+	plan = plan_make(&task, &request->cost);
+	bound_ns = plan_price(&task, &plan, &request->bound);
+	if (bound_ns <= request->deadline_ns)
+		return 0;
+	device_ns = plan_device_ns(&request->bound, plan.page_out_bytes);
+	other_ns = bound_ns > device_ns ? bound_ns - device_ns : 0;
+	fit = plan_device_bytes(&request->bound, request->deadline_ns > other_ns ? request->deadline_ns - other_ns : 0);
+	return plan.page_out_bytes > fit ? plan.page_out_bytes - fit : 1;
+}
+
+uint64_t range_recovery_bytes(const struct range_table *table, const struct tms_alloc_request *request,
+			      const struct surroundings *around, const struct tms_window *window)
+{
+	struct search search = { .table = table, .request = request, .around = around };
+	struct content content =
+		run_content(table->frames, (uint32_t)window->start_pfn, (uint32_t)(window->start_pfn + window->frames));
+	uint64_t low = 0;
+	uint64_t high = around->reserve_bytes_used;
+	uint64_t more;
+
+	if (around->chunk_bytes_max != UINT64_MAX)
+		search.bytes_uncopied = bytes_uncopied(table->frames);
+	more = short_after(&search, &content, high);
+	if (more)
+		return high + more;
+	while (high - low > RECOVERY_STEP_BYTES) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (short_after(&search, &content, middle))
+			low = middle;
+		else
+			high = middle;
+	}
+	return high;
+}

@@ -12,7 +12,6 @@
  * every few dozen pages, and never held while waiting.
  */
 #include "evacuate.h"
-#include "plan.h"
 
 /* Pages dropped in one go, or frames passed over, before others get the lock. */
 #define STEP 64
@@ -264,21 +263,12 @@ static struct surroundings surroundings_of(const tms_store *store)
 	const struct ceiling_view view = holdings_ceiling(&store->held);
 
 	return (struct surroundings){ .reserve_bytes_free = (uint64_t)reserve_free(view.reserve) << UNIT_SHIFT,
+				      .reserve_bytes_used = (uint64_t)view.reserve->used << UNIT_SHIFT,
 				      .chunk_bytes_max = ceiling_chunk_bytes(&view),
+				      .window_chunks = ceiling_window_chunks(&view),
 				      .frontswap_permille = store->held.ceiling.limits.frontswap_permille,
 				      .can_write = store->io != NULL,
 				      .can_compress = codec_compresses(&store->denser) };
-}
-
-/* What of the bytes to be written does not fit into the deadline. */
-static uint64_t short_of(const struct tms_alloc_request *request, const struct tms_window *window)
-{
-	uint64_t device_ns = plan_device_ns(&request->bound, window->bytes_to_page_out);
-	uint64_t other_ns = window->bound_ns > device_ns ? window->bound_ns - device_ns : 0;
-	uint64_t left_ns = request->deadline_ns > other_ns ? request->deadline_ns - other_ns : 0;
-	uint64_t fit = plan_device_bytes(&request->bound, left_ns);
-
-	return window->bytes_to_page_out > fit ? window->bytes_to_page_out - fit : 0;
 }
 
 /* With the lock held.  TMS_OK: the window is isolated. */
@@ -292,7 +282,7 @@ static int begin(struct reclaim *r)
 	if (reason != TMS_REASON_NONE)
 		return refuse(r, reason);
 	if (r->request->refuse_over_bound && window->bound_ns > r->request->deadline_ns) {
-		window->bytes_short = short_of(r->request, window);
+		window->bytes_short = range_recovery_bytes(&region->ranges, r->request, &around, window);
 		return refuse(r, r->request->covered ? TMS_REASON_RECOVERING : TMS_REASON_DEADLINE);
 	}
 	r->start_pfn = (uint32_t)window->start_pfn;
@@ -333,6 +323,8 @@ int tms_propose(tms_store *store, const struct tms_alloc_request *request, struc
 		return code;
 	around = surroundings_of(store);
 	*reason = (int32_t)range_propose(&store->held.region->ranges, request, &around, &found);
+	if (*reason == TMS_REASON_NONE && request->refuse_over_bound && found.bound_ns > request->deadline_ns)
+		found.bytes_short = range_recovery_bytes(&store->held.region->ranges, request, &around, &found);
 	store_leave(store);
 	if (*reason != TMS_REASON_NONE)
 		return TMS_ALLOC_REFUSED;
@@ -365,6 +357,7 @@ int tms_alloc_contig(tms_store *store, const struct tms_alloc_request *request, 
 		pthread_mutex_unlock(&store->lock);
 	}
 	report->cpu_ns = clock_cpu_ns(&store->clock) - cpu_ns;
+	report->returned_ns = elapsed(&r);
 	return code;
 }
 

@@ -55,14 +55,24 @@ static bool reserve(struct spill *spill, uint32_t blocks)
 	return true;
 }
 
-/* The longest of the first free runs, up to want blocks. */
+/* The longest of the next free runs, up to want blocks.  The hand goes through the file like a log's head:
+ * what was written together is mostly freed together, and the largest runs lie just before it. */
 static uint32_t longest_run(const struct spill *spill, uint32_t want, uint32_t *start)
 {
-	uint64_t at = bitmap_next(&spill->free, 0);
+	uint64_t at = bitmap_next(&spill->free, spill->hand);
+	bool wrapped = false;
 	uint32_t best = 0;
 
-	for (uint32_t look = RUNS_LOOKED_AT; at != BITMAP_NONE && look; look--) {
+	for (uint32_t look = RUNS_LOOKED_AT; look; look--) {
 		uint64_t end = at + 1;
+
+		if (at == BITMAP_NONE) {
+			if (wrapped)
+				break;
+			wrapped = true;
+			at = bitmap_next(&spill->free, 0);
+			continue;
+		}
 
 		while (end - at < want && end < spill->end && bitmap_test(&spill->free, end))
 			end++;
@@ -96,6 +106,7 @@ uint32_t spill_take_run(struct spill *spill, uint32_t want, uint32_t *start)
 		spill->users[block] = 1;
 	}
 	spill->used += run;
+	spill->hand = at + run < spill->capacity ? at + run : 0;
 	*start = at;
 	return run;
 }

@@ -26,6 +26,7 @@ struct spill {
 	uint32_t end;       /* blocks at and above were never used */
 	uint32_t limit;     /* of the device, or the caller's */
 	uint32_t used;
+	uint32_t hand;      /* where the search for a free run begins: behind the last one taken */
 };
 
 /* Opens the path, locks it, checks or writes the header.  TMS_OK and *fd, or a code, with the step and

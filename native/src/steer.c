@@ -92,6 +92,24 @@ int tms_advance(tms_store *store, uint64_t ns)
 	return code;
 }
 
+int tms_advance_to_event(tms_store *store, uint64_t ns, uint64_t *ret)
+{
+	uint64_t began_ns = clock_now_ns(&store->clock);
+	uint64_t seen;
+	int code;
+
+	if (!store->io || !clock_is_virtual(&store->clock))
+		code = tms_advance(store, ns);
+	else {
+		seen = io_ended(store->io);
+		(void)io_wait_ended(store->io, seen, ns);
+		code = tms_advance(store, 0);
+	}
+	if (!code)
+		*ret = clock_now_ns(&store->clock) - began_ns;
+	return code;
+}
+
 uint64_t tms_now(tms_store *store)
 {
 	return clock_now_ns(&store->clock);

@@ -82,7 +82,6 @@ static struct page_out *next_batch(tms_store *store, struct through *through, co
 				through->begun = keys->n;
 				return NULL;
 			}
-			batch->io.cause = TMS_CAUSE_THROUGH;
 		}
 		if (!page_out_gather(held, batch, id, NULL))
 			break;

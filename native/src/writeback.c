@@ -120,7 +120,6 @@ static bool begin_batch(struct writeback *w)
 		store_give_batch(w->store, batch);
 		return false;
 	}
-	batch->io.cause = TMS_CAUSE_RECLAIM;
 	w->batch = batch;
 	return true;
 }

@@ -12,8 +12,8 @@
 #define FRAMES (2u * TMS_CHUNK_FRAMES + 100)
 #define SWAPS 1600u
 #define CLEANS 700u
-#define RANGES 4u
-#define STEPS 4000u
+#define RANGES 3u
+#define STEPS 2500u
 #define MSEC UINT64_C(1000000)
 
 enum content { ABSENT, NOISE, PAIRS };
@@ -47,8 +47,8 @@ static void make(uint8_t *page, const struct shadow *shadow)
 
 static void put_one(uint32_t step)
 {
-	const uint32_t noise[] = { 0, 1, 200, 1000, 2000, 3600, 4029, RAW, RAW };
-	const bool persistent = rng_below(&rng, 3);
+	const uint32_t noise[] = { 0, 200, 1000, 3600, 3600, 4029, RAW, RAW, RAW };
+	const bool persistent = rng_below(&rng, 6);
 	const uint32_t key = rng_below(&rng, persistent ? SWAPS : CLEANS);
 	struct shadow *shadow = persistent ? &swap[key] : &clean[key];
 	uint8_t page[RAW];
@@ -106,8 +106,8 @@ static void give_back(struct held_range *range)
 
 static struct tms_alloc_request any_request(void)
 {
-	const uint32_t sizes[] = { 1, 40, 300, TMS_CHUNK_FRAMES, TMS_CHUNK_FRAMES, 2 * TMS_CHUNK_FRAMES, FRAMES };
-	struct tms_alloc_request request = request_of(sizes[rng_below(&rng, 7)], (int32_t)rng_below(&rng, TMS_EFFORTS));
+	const uint32_t sizes[] = { 40, 300, TMS_CHUNK_FRAMES, TMS_CHUNK_FRAMES, TMS_CHUNK_FRAMES, 2 * TMS_CHUNK_FRAMES, FRAMES };
+	struct tms_alloc_request request = request_of(sizes[rng_below(&rng, 7)], (int32_t)rng_below(&rng, 2 * TMS_EFFORTS) / 2);
 
 	request.cost = (struct tms_cost){ .t0_ns = 1000,
 					  .frame_ns = 10,
@@ -115,7 +115,7 @@ static struct tms_alloc_request any_request(void)
 					  .move_ns = 300,
 					  .move_ps = 100,
 					  .compress_ns = 5000,
-					  .compress_permille = rng_below(&rng, 3) ? 600 : 0,
+					  .compress_permille = rng_below(&rng, 3) ? 600 : 1000,
 					  .object_ns = 1000,
 					  .byte_ps = 1000,
 					  .zero_ns = 200 };
@@ -136,9 +136,11 @@ static void alloc_one(void)
 	struct tms_report r;
 	int code;
 
-	if (range->range)
-		give_back(range);
-	CHECK_SO_FAR();
+	for (uint32_t i = 0; i < RANGES; i++) {
+		if (ranges[i].range && (&ranges[i] == range || rng_below(&rng, 3)))
+			give_back(&ranges[i]);
+		CHECK_SO_FAR();
+	}
 	code = tms_alloc_contig(f.store, &request, &r);
 	CHECK_EQ(code, r.ending == TMS_MET ? TMS_OK : r.ending == TMS_REFUSED ? TMS_ALLOC_REFUSED : TMS_ALLOC_ABORTED);
 	endings[r.ending]++;
@@ -216,14 +218,19 @@ static void disturb(void)
 {
 	const struct tms_episode episode = { .duration_ns = rng_below(&rng, 40) * MSEC, .slow_permille = rng_below(&rng, 3) * 4000 };
 
-	switch (rng_below(&rng, 4)) {
+	switch (rng_below(&rng, 9)) {
 	case 0:
+	case 1:
+	case 2:
 		CHECK_EQ(tms_device_episode(f.store, &episode), TMS_OK);
 		break;
-	case 1:
+	case 3:
+	case 4:
 		CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_WRITE, rng_below(&rng, 3), 1, EIO, 0), TMS_OK);
 		break;
-	case 2:
+	case 5:
+	case 6:
+	case 7:
 		CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_READ, rng_below(&rng, 3), 1, EIO, 0), TMS_OK);
 		break;
 	default:
@@ -238,12 +245,13 @@ static void step_once(uint32_t step, bool ceilings)
 	const bool persistent = rng_below(&rng, 2);
 
 	if (kind < 62)
-		put_one(step);
+		for (uint32_t n = rng_below(&rng, 30); n && !check_test_failed; n--)
+			put_one(step * 32 + n);
 	else if (kind < 74)
 		get_one(persistent, rng_below(&rng, persistent ? SWAPS : CLEANS), true);
 	else if (kind < 80)
 		flush_one();
-	else if (kind < 86)
+	else if (kind < 90)
 		alloc_one();
 	else if (kind < 93)
 		clean_one();
@@ -278,7 +286,7 @@ static uint64_t live(uint64_t seed, int32_t order, bool ceilings)
 					      .order = order,
 					      .reserve_bytes = 120 * RAW,
 					      .device = &device,
-					      .spill_limit_bytes = 700 * RAW,
+					      .spill_limit_bytes = 900 * RAW,
 					      .virtual_ns = &now_ns }) != TMS_OK)
 		return 0;
 	for (uint32_t step = 1; step <= STEPS && !check_test_failed; step++) {

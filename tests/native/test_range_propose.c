@@ -39,6 +39,7 @@ static bool open_region(uint64_t *rng, bool sparse)
 			c->objects_copied = kind == 0 ? objects : kind == 1 ? 0 : rng_below(rng, objects + 1);
 			c->objects_uncopied = objects - c->objects_copied;
 			c->bytes_uncopied = c->objects_uncopied * (100 + rng_below(rng, 3900));
+			c->units_uncopied = (c->bytes_uncopied + 63) / 64 + rng_below(rng, 10);
 		}
 	}
 	return true;
@@ -88,18 +89,29 @@ static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
 	return sum;
 }
 
-/* All of the region but the window, nine tenths of it, within what the chunks outside may hold; and the reserve. */
+/* Free and clean frames of all the region but the window, as far as the frontswap share goes; nine tenths of them,
+ * within what the chunks outside may hold; and the reserve. */
 static uint64_t room_by_hand(const struct tms_alloc_request *r, const struct surroundings *around, const struct sum *s)
 {
 	uint64_t chunks = (r->frames + TMS_CHUNK_FRAMES - 1) / TMS_CHUNK_FRAMES;
+	uint64_t share = (FRAMES - r->frames) * around->frontswap_permille / 1000;
+	uint64_t frontswap = 0;
 	uint64_t room = 0;
 	uint64_t bytes = 0;
 
-	for (uint32_t pfn = 0; pfn < FRAMES; pfn++)
-		room += (frame_state(&frames, pfn) == FRAME_FREE && !frame_is_isolated(&frames, pfn)) || frame_state(&frames, pfn) == FRAME_CLEAN;
-	room = (room - s->free - s->clean) * TMS_PAGE_SIZE / 100 * 90;
+	for (uint32_t pfn = 0; pfn < FRAMES; pfn++) {
+		enum frame_state state = frame_state(&frames, pfn);
+
+		room += (state == FRAME_FREE && !frame_is_isolated(&frames, pfn)) || state == FRAME_CLEAN;
+		frontswap += state == FRAME_SWAP || state == FRAME_PACKED;
+	}
+	room -= s->free + s->clean;
+	frontswap -= s->frontswap;
+	if (room > (share > frontswap ? share - frontswap : 0))
+		room = share > frontswap ? share - frontswap : 0;
+	room = room * TMS_PAGE_SIZE / 100 * 90;
 	for (uint32_t c = 0; c < frames.chunks; c++)
-		bytes += frames.chunk[c].bytes_uncopied;
+		bytes += frames.chunk[c].units_uncopied * UINT64_C(64);
 	if (around->chunk_bytes_max != UINT64_MAX) {
 		uint64_t allowed = around->chunk_bytes_max * (frames.chunks - chunks);
 		uint64_t outside = bytes > s->bytes ? bytes - s->bytes : 0;
@@ -120,6 +132,7 @@ static struct plan_task task_by_hand(const struct tms_alloc_request *r, const st
 				   .effort = r->effort,
 				   .zero = r->zero,
 				   .can_write = around->can_write,
+				   .can_compress = around->can_compress,
 				   .prefers_no_write = r->no_wait };
 }
 
@@ -213,10 +226,12 @@ static struct surroundings any_surroundings(uint64_t *rng)
 {
 	return (struct surroundings){ .reserve_bytes_free = rng_below(rng, 3) * UINT64_C(300000),
 				      .chunk_bytes_max = rng_below(rng, 2) ? UINT64_MAX : rng_below(rng, 2000000),
-				      .can_write = rng_below(rng, 4) != 0 };
+				      .frontswap_permille = rng_below(rng, 2) ? 1000 : rng_below(rng, 1001),
+				      .can_write = rng_below(rng, 4) != 0,
+				      .can_compress = rng_below(rng, 2) };
 }
 
-static const struct surroundings nowhere = { .chunk_bytes_max = UINT64_MAX, .can_write = true };
+static const struct surroundings nowhere = { .chunk_bytes_max = UINT64_MAX, .frontswap_permille = 1000, .can_write = true };
 
 static void compare_with_a_look_at_every_window(uint64_t seed, bool sparse)
 {

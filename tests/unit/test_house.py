@@ -14,26 +14,38 @@ SOURCES = ROOT / "native" / "src"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 # Leaves use the public header and one another, every module may use them.
-LEAVES = {"check", "list", "bitmap", "slab", "hash", "copy", "fault", "clock", "emulate"}
+LEAVES = {"check", "list", "bitmap", "slab", "hash", "copy", "fault", "clock", "emulate", "reserve"}
 # The modules a module may use, besides the leaves.  A new module gets a line here.
 ARROWS = {
     "mapping": set(),
     "frame": {"mapping"},
     "sizeclass": {"frame"},
-    "range": {"frame"},
+    "plan": set(),
+    "range": {"frame", "plan"},
     "region": {"mapping", "frame", "sizeclass", "range"},
+    "walk": {"region"},
+    "ceiling": {"region"},
     "entry": set(),
+    "aging": {"entry"},
     "index": {"entry"},
     "evict": {"entry"},
     "pool": {"entry", "index"},
     "codec": set(),
     "io": set(),
     "spill": set(),
-    "shrink": {"entry", "pool", "index", "evict", "spill", "io", "region"},
+    "shrink": {"entry", "aging", "pool", "index", "evict", "spill", "io", "region", "ceiling"},
+    "page_out": {"shrink"},
     "admit": {"shrink"},
-    "store": {"admit", "shrink", "pool", "index", "entry", "evict", "codec", "spill", "io", "region"},
-    "writeback": {"store"},
-    "reclaim": {"writeback", "store", "range", "shrink"},
+    "store": {"admit", "page_out", "shrink", "pool", "index", "entry", "evict", "codec", "spill", "io", "region"},
+    "clean": {"store", "walk"},
+    "write_through": {"store"},
+    "measure": {"store"},
+    "steer": {"store"},
+    "squeeze": {"store"},
+    "move": {"squeeze", "walk"},
+    "writeback": {"squeeze", "walk"},
+    "evacuate": {"move", "writeback"},
+    "reclaim": {"evacuate", "plan", "store", "range", "shrink"},
 }
 # These look at everything and are used by nothing.
 ONLOOKERS = {"stats", "verify"}

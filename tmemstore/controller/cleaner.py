@@ -143,7 +143,9 @@ def advance(store: TmemStore, model: Model, policy: Policy, time_ns: int) -> Non
     left_ns = time_ns
     while left_ns > 0:
         state = step(store, model, policy)
-        slice_ns = left_ns if state in {background.IDLE, background.FULL} else min(left_ns, _SLICE_NS)
-        background.advance(store, slice_ns)
-        left_ns -= slice_ns
+        if state in {background.IDLE, background.FULL}:
+            background.advance(store, left_ns)
+            break
+        # Something is under way: what it makes room for is begun as soon as it is done.
+        left_ns -= background.advance_to_event(store, min(left_ns, _SLICE_NS))
     step(store, model, policy)

@@ -184,7 +184,7 @@ class Controller:
     def _explained(self, refused: AllocationRefused) -> AllocationRefused:
         if refused.report.reason != "recovering":
             return refused
-        wait_ns = planner.recovery_ns(refused.report.window, self._model.cost)
+        wait_ns = planner.recovery_ns(refused.report.window, self._model.cost, self._ruler.batch_bytes())
         message = f"{refused}; it would be met in about {format_time_ns(wait_ns)}"
         return AllocationRefused(message, replace(refused.report, recovery_ns=wait_ns))
 

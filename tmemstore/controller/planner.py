@@ -52,13 +52,13 @@ def estimate(store: TmemStore, request: Request, cost: CostModel) -> Estimate:
         window=window,
         feasible=not late,
         reason=reason,
-        recovery_ns=recovery_ns(window, cost) if reason == "recovering" else None,
+        recovery_ns=recovery_ns(window, cost, request.batch_bytes) if reason == "recovering" else None,
     )
 
 
-def recovery_ns(window: Window, cost: CostModel) -> int:
-    """How long the device takes, as expected, to make room for what a window is short of."""
-    return cost.device_ns(window.bytes_short)
+def recovery_ns(window: Window, cost: CostModel, batch_bytes: int) -> int:
+    """How long the device takes, as expected, to make room for what a window is short of, in whole batches."""
+    return cost.device_ns(-(-window.bytes_short // batch_bytes) * batch_bytes)
 
 
 def _no_routes() -> dict[str, int]:

@@ -99,11 +99,14 @@ def headroom(store: TmemStore, window_chunks: int) -> Headroom:
 
 
 def writes_served(store: TmemStore, since: int) -> list[tuple[int, int, int]]:
-    """The writes completed after number `since`, as (number, bytes, service_ns), oldest first."""
+    """The writes completed after number `since`, as (number, payload_bytes, service_ns), oldest first.
+
+    The payload is that of objects: the whole blocks they lie in, with gaps, are somewhat more.
+    """
     samples = ffi.new("struct tms_write_served[]", _SAMPLES)
     count = ffi.new("uint32_t *")
     check(lib.tms_writes_served(store.handle, since, _SAMPLES, samples, count))
-    return [(samples[i].number, samples[i].bytes, samples[i].service_ns) for i in range(count[0])]
+    return [(samples[i].number, samples[i].payload_bytes, samples[i].service_ns) for i in range(count[0])]
 
 
 def measure_writes(store: TmemStore, most_bytes: int, budget_ns: int) -> tuple[int, int, int]:
@@ -121,6 +124,13 @@ def now_ns(store: TmemStore) -> int:
 def advance(store: TmemStore, time_ns: int) -> None:
     """Lets virtual time pass; `ValueError` if the store's clock runs by itself."""
     check(lib.tms_advance(store.handle, time_ns), "the store does not run in virtual time")
+
+
+def advance_to_event(store: TmemStore, most_ns: int) -> int:
+    """Lets virtual time pass until a transfer completes, at most so much; how much passed."""
+    passed = ffi.new("uint64_t *")
+    check(lib.tms_advance_to_event(store.handle, most_ns, passed), "the store does not run in virtual time")
+    return int(passed[0])
 
 
 def add_episode(store: TmemStore, start_ns: int, duration_ns: int, slow_permille: int) -> None:
