@@ -57,8 +57,8 @@ class Region:
     `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses, `notes` says so and
     the region goes on without. `ValueError` for a wrong size, `EnvironmentLacks` where there is no memory for it.
 
-    Attributes: `size_bytes`, `escape_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`, `copy_variant`
-    (how pages are copied in), `notes`.
+    Attributes: `size_bytes`, `escape_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`,
+    `copy_variant` (how pages are copied in), `notes`.
     """
 
     def __init__(self, size: int | str, *, escape: int | str = 0, hugetlb: bool = False, mlock: bool = False) -> None:

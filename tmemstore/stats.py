@@ -68,8 +68,8 @@ class FrameCounts(NamedTuple):
 class Stats:
     """A snapshot of the counters. Fields and their meaning: `struct tms_stats` in native/include/tmemstore.h.
 
-    Sizes are bytes, everything else counts. `*_rejects`, `allocs_by_reason`: reason to count; `written_by_cause`: cause to
-    bytes.
+    Sizes are bytes, everything else counts. `*_rejects`, `allocs_by_reason`: reason to count; `written_by_cause`: cause
+    to bytes; `allocs_within_*`: of `allocs_run` those that took no longer than was said before.
     """
 
     clean_puts: int
@@ -151,11 +151,11 @@ class Stats:
 class Window:
     """A run of frames `[start_pfn, end_pfn)` and what was in it when it was looked at.
 
-    Objects are frontswap pages that occupy a frame or a part of one; `objects_uncopied` must be moved or written before
-    their frames come free, `objects_copied` have a valid copy in the spill file. The plan: of the uncopied objects
-    `to_migrate` fit into the `room_bytes` elsewhere in memory, `to_page_out` go to the spill file, `to_compress` of both
-    are made smaller first. `predicted_ns`, `p99_ns`, `bound_ns`: by the cost model, the last at the confidence asked
-    for. `bytes_short`: of a refused allocation, what cannot be written within the deadline.
+    Objects are frontswap pages that occupy a frame or a part of one; `objects_uncopied` must be moved or written
+    before their frames come free, `objects_copied` have a valid copy in the spill file. The plan: of the uncopied
+    objects `to_migrate` fit into the `room_bytes` elsewhere in memory, `to_page_out` go to the spill file,
+    `to_compress` of both are made smaller first. `predicted_ns`, `p99_ns`, `bound_ns`: by the cost model, the last at
+    the confidence asked for. `bytes_short`: of a refused allocation, what cannot be written within the deadline.
     """
 
     start_pfn: int
@@ -192,11 +192,12 @@ class ReclaimReport:
     """What one contiguous allocation did. Times are integer nanoseconds from the call on.
 
     `elapsed_ns`: until the commit point if MET, else until everything was given back. `commit_ns`: the clock at the
-    commit point, 0 if it was never reached. `returned_ns`: as the core is left. `waited_ns`: in timed waits for the device. `paged_out`: objects written
-    to the spill file by this call, `bytes_written` with them, complete or not if it was aborted; `copied_dropped`:
-    objects that had a copy before; `migrated_inside`, `migrated_reserve`: objects moved to other frames of the region,
-    to the escape reserve; `compressed`: of these and the paged out those made smaller first; `clean_evicted`: clean
-    pages outside the window that made room. `recovery_ns`: refused as recovering, the time until it would be met.
+    commit point, 0 if it was never reached. `returned_ns`: as the core is left. `waited_ns`: in timed waits for the
+    device. `paged_out`: objects written to the spill file by this call, `bytes_written` with them, complete or not if
+    it was aborted; `copied_dropped`: objects that had a copy before; `migrated_inside`, `migrated_reserve`: objects
+    moved to other frames of the region, to the escape reserve; `compressed`: of these and the paged out those made
+    smaller first; `clean_evicted`: clean pages outside the window that made room. `starved`: the thread was kept off
+    the CPU for longer than its slack. `recovery_ns`: refused as recovering, the time until it would be met.
     """
 
     ending: Ending

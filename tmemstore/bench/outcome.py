@@ -79,7 +79,14 @@ class Outcome:
         self.commit_lag_ns.append(max(0, report.returned_ns - due_ns))
         if call_ns is not None:
             self.return_lag_ns.append(max(0, call_ns - report.returned_ns))
-        for name in ("clean_dropped", "copied_dropped", "migrated_inside", "migrated_reserve", "compressed", "paged_out"):
+        for name in (
+            "clean_dropped",
+            "copied_dropped",
+            "migrated_inside",
+            "migrated_reserve",
+            "compressed",
+            "paged_out",
+        ):
             self.routes[name] += getattr(report, name)
 
     def to_document(self) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal
 
 from tmemstore.controller.cost import CostModel
 from tmemstore.stats import Effort
@@ -96,7 +96,7 @@ class ContractState:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What admission enforces for one contract: fields of `struct tms_ceiling`, and where they come from."""
+    """What admission enforces for one contract: the fields of `struct tms_ceiling`, which has their meaning."""
 
     contract: Contract
     window_chunks: int
@@ -106,6 +106,12 @@ class Ceiling:
     object_ns: int
     byte_ps: int
     device_bytes: int
+
+    def fill(self, raw: Any) -> None:
+        """Writes all fields of a `struct tms_ceiling`."""
+        for each in fields(self):
+            if each.name != "contract":
+                setattr(raw, each.name, getattr(self, each.name))
 
 
 def check_confidence(confidence: object) -> None:
@@ -233,7 +239,7 @@ class Layout:
         return min(ceiling.device_bytes + self._escape_bytes, ceiling.window_chunks * CHUNK_BYTES)
 
     def region_bytes(self, ceilings: Sequence[Ceiling]) -> int:
-        """Uncopied bytes that the region and the reserve may hold together, by all contracts; the region's size if none."""
+        """Uncopied bytes that region and reserve may hold together, by all contracts; the region's size if none."""
         all_chunks = -(-self._region_frames // _CHUNK_FRAMES)
         limits = [self._region_frames * PAGE_SIZE]
         for ceiling in ceilings:

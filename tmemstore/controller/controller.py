@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -176,8 +177,9 @@ class Controller:
     def _after(self, report: ReclaimReport, costs: Costs) -> None:
         """An allocation ran: what it showed is learned, what it left in the reserve is to be drained."""
         self._model.learn(report, costs)
-        if self._model.learn_writes(background.writes_served(self.store, self._model.writes_seen())):
-            self._ruler.refresh()
+        with contextlib.suppress(PoolError):  # closed while the allocation was under way
+            if self._model.learn_writes(background.writes_served(self.store, self._model.writes_seen())):
+                self._ruler.refresh()
         if self._cleaner is not None:
             self._cleaner.kick()
 
@@ -287,7 +289,7 @@ class Controller:
 
         `duration`: ns or "500ms". `after`: when it begins, from now on. What is under way keeps its time.
         """
-        if slow is not None and not 1 <= slow <= 10**6:  # noqa: PLR2004
+        if slow is not None and not 1 <= slow <= 10**6:
             raise ValueError(f"slow is a factor from 1 to 10**6, or None for a stall, not {slow}")
         permille = 0 if slow is None else round(1000 * slow)
         background.add_episode(self.store, parse_time_ns(after), parse_time_ns(duration), permille)

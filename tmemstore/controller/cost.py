@@ -10,6 +10,7 @@ for an estimate as for an allocation, so that the two cannot drift apart.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
@@ -56,15 +57,24 @@ class CostModel:
         if len(self.spread_ns) not in {0, len(SPREAD_BYTES)}:
             raise ValueError(f"spread_ns has {len(SPREAD_BYTES)} values or none, not {len(self.spread_ns)}")
 
-    def scaled(self, factor: float) -> CostModel:
-        """All times multiplied by `factor`, rounded up."""
-        changes: dict[str, Any] = {name: -int(-getattr(self, name) * factor // 1) for name in (*_SCALED, "byte_ps")}
-        changes["spread_ns"] = tuple(-int(-value * factor // 1) for value in self.spread_ns)
+    def changed(self, changes: dict[str, int]) -> CostModel:
+        """With these coefficients instead."""
+        keywords: dict[str, Any] = dict(changes)
+        return replace(self, **keywords)
+
+    def stretched(self, other: CostModel, factor: float) -> CostModel:
+        """These times, and `factor` times what those of `other` exceed them by, rounded up."""
+        mine, more = (model.spread_ns or (0,) * len(SPREAD_BYTES) for model in (self, other))
+        changes: dict[str, Any] = {
+            name: _stretched(getattr(self, name), getattr(other, name), factor) for name in (*_SCALED, "byte_ps")
+        }
+        changes["spread_ns"] = tuple(_stretched(a, b, factor) for a, b in zip(mine, more, strict=True))
         return replace(self, **changes)
 
     def cpu_scaled(self, factor: float) -> CostModel:
         """The times of the CPU multiplied by `factor`, rounded up."""
-        return replace(self, **{name: -int(-getattr(self, name) * factor // 1) for name in _SCALED})
+        changes: dict[str, Any] = {name: math.ceil(getattr(self, name) * factor) for name in _SCALED}
+        return replace(self, **changes)
 
     def device_ns(self, written_bytes: int) -> int:
         """The time of the device lane for so many bytes, as the core computes it."""
@@ -88,11 +98,15 @@ class CostModel:
             raw.spread_ns[i] = value
 
 
+def _stretched(mine: int, other: int, factor: float) -> int:
+    return math.ceil(mine + factor * max(0, other - mine))
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """The same coefficients at three levels: expected (p50), p99, and at the confidence asked for.
 
-    `scale`: what the last was multiplied by for what earlier bounds missed, or were never near.
+    `scale`: by how much more or less the last adds to the first, for what earlier bounds missed or were never near.
     """
 
     expected: CostModel

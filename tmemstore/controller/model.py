@@ -6,10 +6,11 @@ the store is a sample of the device, every allocation one of the CPU and of the 
 Three corrections, each for what the one before cannot see:
 
 1. The device lane is the quantile of a *sum* of write times drawn from the sample (`convolve`).
-2. The CPU's coefficients, which are medians, are multiplied by the quantile of measured / predicted CPU time.
-3. The bound as a whole is multiplied by the quantile of elapsed / bound over the allocations so far: what is missed
-   more often than its confidence allows grows, what is never approached shrinks (split conformal prediction: V. Vovk,
-   A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, 2005).
+2. The CPU's coefficients, which are medians, are multiplied by the quantile of used / predicted CPU time.
+3. What the bound adds to the expectation is multiplied by the quantile of (elapsed - expected) / what it added, over
+   the allocations so far: a bound that is missed more often than its confidence allows grows, one that is never
+   approached shrinks (split conformal prediction: V. Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random
+   World, 2005).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _DEVICE_SAMPLES: Final = 4096
 _RATIOS: Final = 4096
 _REFRESH_SAMPLES: Final = 64
 """New device samples until the quantiles are computed again: a few ms of work each time."""
-_SMALLEST_BYTES: Final = 64 << 10
+_SMALLEST_BYTES: Final = 16 << 10
 """Of a write that counts as a sample: smaller ones say more about a request than about its bytes."""
 _RECENT: Final = 32
 _CHANGE: Final = 1.5
@@ -40,8 +41,14 @@ _MEDIAN: Final = 0.5
 _FIRST_SPREAD: Final = 1.5
 """Of bound against expectation, for the CPU and for the device, until there are samples to learn from."""
 _RATIOS_MIN: Final = 50
-_SCALE_MIN: Final = 0.5
-_SCALE_MAX: Final = 3.0
+_SCALE_MIN: Final = 0.2
+_SCALE_MAX: Final = 4.0
+_CPU_SPREAD_MAX: Final = 3.0
+_CPU_MIN_NS: Final = 300_000
+"""A window that takes the CPU less than this says more about interruptions than about coefficients."""
+_JITTER_NS: Final = 500_000
+_VIRTUAL_JITTER_NS: Final = 20_000
+"""What a bound adds whatever is in the window: an interruption, a lock."""
 
 _RELEARN: Final = 32
 """Allocations until the quantiles of what they showed are looked up again."""
@@ -65,10 +72,12 @@ class Model:
     """Coefficients that follow what is measured. Thread-safe.
 
     `write`: the device as a profile has it, for requests of `batch_bytes`; None: what the first writes show.
+    `virtual`: the CPU's work takes what the model says, and is never interrupted.
     """
 
-    def __init__(self, cost: CostModel, write: Lane | None, *, batch_bytes: int) -> None:
+    def __init__(self, cost: CostModel, write: Lane | None, *, batch_bytes: int, virtual: bool = False) -> None:
         self._lock = threading.Lock()
+        self._jitter_ns = _VIRTUAL_JITTER_NS if virtual else _JITTER_NS
         self._cost = cost
         self._batch_bytes = batch_bytes
         self._lane = write
@@ -113,7 +122,7 @@ class Model:
             cached = self._cached.get(confidence)
             if cached is not None and cached[0] == self._version:
                 return cached[1]
-            p99, bound = (self._level(c).scaled(self._scale(c)) for c in (_P99, confidence))
+            p99, bound = (self._bound(c, self._scale(c)) for c in (_P99, confidence))
             made = Costs(self._level(_MEDIAN), p99, bound, confidence, self._scale(confidence))
             self._cached[confidence] = (self._version, made)
             return made
@@ -121,7 +130,11 @@ class Model:
     def raw_bound(self, confidence: float) -> CostModel:
         """The coefficients at a confidence without the third correction, but never below what it says."""
         with self._lock:
-            return self._level(confidence).scaled(max(1.0, self._scale(confidence)))
+            return self._bound(confidence, max(1.0, self._scale(confidence)))
+
+    def _bound(self, confidence: float, scale: float) -> CostModel:
+        bound = self._level(_MEDIAN).stretched(self._level(confidence), scale)
+        return replace(bound, t0_ns=bound.t0_ns + round(scale * self._jitter_ns))
 
     def _level(self, confidence: float) -> CostModel:
         level = replace(self._cost, spread_ns=self._spread(confidence))
@@ -133,9 +146,10 @@ class Model:
 
     def _cpu_spread(self, confidence: float) -> float:
         if len(self._cpu_ratios) < _RATIOS_MIN:
-            return max([_FIRST_SPREAD, *self._cpu_ratios])
+            return min(_CPU_SPREAD_MAX, max([_FIRST_SPREAD, *self._cpu_ratios]))
         if confidence not in self._cpu_quantiles:
-            self._cpu_quantiles[confidence] = max(1.0, _quantile(self._cpu_ratios, confidence))
+            quantile = _quantile(self._cpu_ratios, confidence)
+            self._cpu_quantiles[confidence] = min(_CPU_SPREAD_MAX, max(1.0, quantile))
         return self._cpu_quantiles[confidence]
 
     def _scale(self, confidence: float) -> float:
@@ -232,7 +246,8 @@ class Model:
                 (_P99, report.window.p99_ns, self._scale(_P99)),
             ):
                 ratios = self._bound_ratios.setdefault(confidence, deque(maxlen=_RATIOS))
-                ratios.append(report.elapsed_ns * scale / max(1, said_ns))
+                beyond_ns = report.elapsed_ns - report.predicted_ns
+                ratios.append(beyond_ns * scale / max(1, said_ns - report.predicted_ns))
                 if confidence == _P99 == costs.confidence:
                     break
             if report.ending is Ending.MET:
@@ -255,13 +270,13 @@ class Model:
         if moved >= _MOVED_MIN and not report.paged_out and not report.compressed:
             bytes_ns = window.bytes_uncopied * self._cost.move_ps // 1000
             changes["move_ns"] = _moved(self._cost.move_ns, max(1, report.write_ns - bytes_ns) / moved)
-        cpu_ns = report.elapsed_ns - report.waited_ns
         predicted_ns = self._cost.t0_ns + window.frames * self._cost.frame_ns + drops * self._cost.drop_ns
         predicted_ns += moved * self._cost.move_ns + window.bytes_uncopied * self._cost.move_ps // 1000
-        if not report.paged_out:
-            self._cpu_ratios.append(cpu_ns / max(1, predicted_ns))
+        used_ns = report.cpu_ns or report.elapsed_ns - report.waited_ns
+        if not report.paged_out and not report.compressed and predicted_ns >= _CPU_MIN_NS:
+            self._cpu_ratios.append(used_ns / predicted_ns)
         if changes:
-            self._cost = replace(self._cost, source="measured", **changes)
+            self._cost = replace(self._cost, source="measured").changed(changes)
 
 
 def _moved(known: int, seen: float) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Final, Literal
 
-from tmemstore.controller.contract import Contract, ContractError, as_contracts
+from tmemstore.controller.contract import Contract, as_contracts
 from tmemstore.controller.controller import Controller
 from tmemstore.controller.cost import CostModel
 from tmemstore.controller.model import Model
@@ -21,7 +21,7 @@ from tmemstore.storage.emulated import EmulatedDevice
 from tmemstore.storage.profile import CpuProfile, Lane, StorageProfile
 from tmemstore.stores import background
 from tmemstore.stores.tmem import TmemStore
-from tmemstore.units import format_size, parse_pages, parse_size
+from tmemstore.units import format_size, parse_size
 
 _SAMPLE_WRITE_BYTES: Final = 16 << 20
 _SAMPLE_WRITE_BUDGET_NS: Final = 60_000_000
@@ -53,18 +53,18 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
     """Reserves a region of that size and opens a store in it.
 
     `region`: "256MiB" or bytes, a page multiple. `spill`: file or block device that frontswap pages can be paged out
-    to; it must be empty, new, or an earlier spill file. `storage`: what is known of the device. None measures for less
-    than 100 ms, "measure" fully (some seconds; see `tmemstore calibrate`); a preset ("emmc5.1"), a `StorageProfile` or
-    the path of one (or of fio's JSON output) is taken as given; "emulate:PRESET,..." or an `EmulatedDevice` puts a model
-    in the device's place, its data in `spill` or, without one, in RAM; a `CostModel` gives all coefficients. All are
-    refined while running.
+    to; it must be empty, new, or an earlier spill file. `storage`: what is known of the device. None measures for
+    less than 100 ms, "measure" fully (some seconds; see `tmemstore calibrate`); a preset ("emmc5.1"), a
+    `StorageProfile` or the path of one (or of fio's JSON output) is taken as given; "emulate:PRESET,..." or an
+    `EmulatedDevice` puts a model in the device's place, its data in `spill` or, without one, in RAM; a `CostModel`
+    gives all coefficients. All are refined while running.
 
     `contract`: one `Contract` or several. `escape`: RAM outside the region that reclaim may fill, a page multiple.
-    `codec`: how frontswap pages are kept, "lz4", "zstd" or "none". `writeback`: "back" writes only when asked to reclaim,
-    "behind" gives cold pages a spill copy in the background, "through" writes every store. `frontswap_max_percent`: the
-    knob (see `Controller`). `spill_write_limit`: bytes a day after which the cleaner stops and contracts count on no
-    writes. `virtual_time`: time passes only in the model, and in `Controller.advance`. `hugetlb`, `mlock`: as for
-    `Region`; the rest as for `TmemStore`.
+    `codec`: how frontswap pages are kept, "lz4", "zstd" or "none". `writeback`: "back" writes only when asked to
+    reclaim, "behind" gives cold pages a spill copy in the background, "through" writes every store.
+    `frontswap_max_percent`: the knob (see `Controller`). `spill_write_limit`: bytes a day after which the cleaner
+    stops and contracts count on no writes. `virtual_time`: time passes only in the model, and in
+    `Controller.advance`. `hugetlb`, `mlock`: as for `Region`; the rest as for `TmemStore`.
 
     Raises `ValueError`/`TypeError` for wrong arguments (`ContractError`, `ProfileError` among them), `SpillError` for a
     spill path that cannot be used, `EnvironmentLacks` for missing memory or a missing codec library.
@@ -126,14 +126,14 @@ def _given(
 
 def _model(store: TmemStore, given: StorageProfile | EmulatedDevice | CostModel | None) -> Model:
     if isinstance(given, CostModel):
-        return Model(given, None, batch_bytes=BATCH_BYTES)
+        return Model(given, None, batch_bytes=BATCH_BYTES, virtual=store.virtual_time)
     if isinstance(given, StorageProfile):
         cpu = given.cpu or measure_cpu(quick=True)
         source = "measured" if given.source == "measured" else "assumed"
-        return Model(_cost(cpu, source), given.write, batch_bytes=BATCH_BYTES)
+        return Model(_cost(cpu, source), given.write, batch_bytes=BATCH_BYTES, virtual=store.virtual_time)
     cost = _cost(measure_cpu(quick=True), "measured")
     if store.spill is None:
-        return Model(cost, None, batch_bytes=BATCH_BYTES)
+        return Model(cost, None, batch_bytes=BATCH_BYTES, virtual=store.virtual_time)
     return _measured(store, cost)
 
 
@@ -146,10 +146,10 @@ def _measured(store: TmemStore, cost: CostModel) -> Model:
     """A model of the device from a short measurement; each write of it is a sample."""
     written, elapsed_ns, batches = background.measure_writes(store, _SAMPLE_WRITE_BYTES, _SAMPLE_WRITE_BUDGET_NS)
     if not written:
-        return Model(cost, None, batch_bytes=BATCH_BYTES)
+        return Model(cost, None, batch_bytes=BATCH_BYTES, virtual=store.virtual_time)
     # Without a complete batch this is the least that a byte can take.
     lane = Lane(0, max(1, elapsed_ns * 1000 // written))
-    model = Model(cost, lane, batch_bytes=BATCH_BYTES)
+    model = Model(cost, lane, batch_bytes=BATCH_BYTES, virtual=store.virtual_time)
     if batches:
         model.learn_writes(background.writes_served(store, 0))
     return model

@@ -17,7 +17,9 @@ from tmemstore.controller.contract import (
     pending_ns,
     safer,
 )
+from tmemstore.controller.cost import CostModel
 from tmemstore.controller.model import Model
+from tmemstore.stats import Effort
 from tmemstore.stores import background
 from tmemstore.stores.background import CleanRequest
 from tmemstore.stores.tmem import TmemStore
@@ -32,8 +34,8 @@ _BATCH_MIN_BYTES: Final = 16 << 10
 _PENDING_BYTES: Final = 2 << 20
 _PENDING_BATCHES: Final = 2
 _CLEAN_TARGET: Final = 0.9
-"""Of what may be without a copy, the cleaner leaves so much: pages that are soon overwritten cost no write, and there is
-room for a burst."""
+"""Of what may be without a copy, the cleaner leaves so much: pages that are soon overwritten cost no write, and there
+is room for a burst."""
 _UNBOUND_TARGET: Final = 0.5
 """The same, of the region, where no contract bounds anything."""
 _ALL: Final = 100
@@ -99,12 +101,12 @@ class Ruler:
                 self.refresh()
                 raise
 
-    def covering(self, frames: int, deadline_ns: int, effort: int, *, zero: bool) -> Contract | None:
+    def covering(self, frames: int, deadline_ns: int, effort: Effort, *, zero: bool) -> Contract | None:
         """The contract that covers an allocation, a hard one first."""
-        covering = [c for c in self._contracts if c.covers(frames, deadline_ns, effort, zero=zero)]  # type: ignore[arg-type]
+        covering = [c for c in self._contracts if c.covers(frames, deadline_ns, effort, zero=zero)]
         return min(covering, key=lambda contract: contract.kind != "hard", default=None)
 
-    def _bound(self, contract: Contract):  # type: ignore[no-untyped-def]
+    def _bound(self, contract: Contract) -> CostModel:
         return self._model.raw_bound(safer(contract.confidence))
 
     def states(self) -> tuple[ContractState, ...]:
@@ -152,13 +154,18 @@ class Ruler:
 
     def set_percent(self, percent: object) -> None:
         """Sets the knob; `ContractError` names the largest share that could be honoured."""
-        if percent != AUTO and (isinstance(percent, bool) or not isinstance(percent, int)):
+        wanted: int | Literal["auto"]
+        if percent == AUTO:
+            wanted = AUTO
+        elif isinstance(percent, int) and not isinstance(percent, bool):
+            wanted = percent
+        else:
             raise TypeError(f'frontswap_max_percent is a whole percentage or "auto", not {percent!r}')
-        if percent != AUTO and not 0 <= percent <= _ALL:  # type: ignore[operator]
+        if wanted != AUTO and not 0 <= wanted <= _ALL:
             raise ValueError(f"frontswap_max_percent must be from 0 to 100, not {percent}")
         with self._lock:
-            self._check_percent(percent)  # type: ignore[arg-type]
-            self._percent = percent  # type: ignore[assignment]
+            self._check_percent(wanted)
+            self._percent = wanted
             self.refresh()
 
     def _largest_percent(self) -> int:
@@ -170,8 +177,8 @@ class Ruler:
         if percent != AUTO and percent > largest:
             how = {"back": 'with writeback="back"'}.get(self._writeback, "without a spill file")
             raise ContractError(
-                f"frontswap_max_percent={percent} cannot be honoured {how} under {', '.join(map(str, self._contracts))}; "
-                f"the largest that can is {largest}"
+                f"frontswap_max_percent={percent} cannot be honoured {how} under "
+                f"{', '.join(map(str, self._contracts))}; the largest that can is {largest}"
             )
 
     # ---- what follows ----------------------------------------------------------------------------------

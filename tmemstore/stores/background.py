@@ -22,18 +22,10 @@ FULL: Final = lib.TMS_CLEAN_FULL
 
 
 class CeilingFields(Protocol):
-    """The fields of `struct tms_ceiling`."""
+    """A ceiling of one contract, in the core's struct."""
 
-    window_chunks: int
-    cpu_ns: int
-    frame_ns: int
-    drop_ns: int
-    object_ns: int
-    byte_ps: int
-    device_bytes: int
-
-
-_CEILING_FIELDS: Final = tuple(CeilingFields.__annotations__)
+    def fill(self, raw: Any) -> None:
+        """Writes all fields of a `struct tms_ceiling`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +71,7 @@ def set_ceilings(store: TmemStore, contracts: Sequence[CeilingFields], *, fronts
     raw.frontswap_permille = frontswap_permille
     raw.hard = hard
     for i, contract in enumerate(contracts):
-        for name in _CEILING_FIELDS:
-            setattr(raw.contract[i], name, getattr(contract, name))
+        contract.fill(raw.contract[i])
     check(lib.tms_set_ceilings(store.handle, raw))
 
 

@@ -122,10 +122,6 @@ def open_store(
     config = ffi.new("struct tms_store_config *")
     fill_codec(codec, config.codec)
     _fill_denser(codec, config.denser)
-    if virtual_time and path is not None and device is None:
-        raise ValueError(
-            'in virtual time the device must be emulated: nobody knows how long a real one takes; pass storage="emulate:..."'
-        )
     config.order = EVICTION_ORDERS.index(eviction)
     config.io_threads = _IO_THREADS
     config.io_timeout_ns = _timeout_ns(io_timeout)
@@ -141,10 +137,7 @@ def open_store(
     config.spill_path = path_bytes
     kept: list[Any] = []
     if device is not None:
-        config.device = raw_device = ffi.new("struct tms_device *")
-        kept.append(raw_device)
-        device.fill(raw_device)
-        raw_device.in_memory = path is None
+        _put_device(config, device, kept)
     virtual_ns = _virtual_clock(config, kept) if virtual_time else None
     info = ffi.new("struct tms_spill_info *")
     made = ffi.new("tms_store **")
@@ -165,7 +158,19 @@ def open_store(
     return Opened(ffi.gc(made[0], destroy), opened, virtual_ns)
 
 
+def _put_device(config: Any, device: Emulation, kept: list[Any]) -> None:
+    config.device = raw = ffi.new("struct tms_device *")
+    kept.append(raw)
+    device.fill(raw)
+    raw.in_memory = config.spill_path == ffi.NULL
+
+
 def _virtual_clock(config: Any, kept: list[Any]) -> Any:
+    if config.spill_path != ffi.NULL and config.device == ffi.NULL:
+        raise ValueError(
+            "in virtual time the device must be emulated, for nobody knows how long a real one takes; "
+            'pass storage="emulate:..."'
+        )
     now_ns = ffi.new("uint64_t *")
     config.clock = clock = ffi.new("struct tms_clock *")
     kept.append(clock)

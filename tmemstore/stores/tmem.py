@@ -38,8 +38,8 @@ class TmemStore:
     `eviction`: order in which ephemeral pages are given up, "fifo", "lru" or "sieve". `spill_overwrite`: take a spill
     path that holds something else, losing it. `spill_direct=False`: do not try O_DIRECT. `spill_limit`: largest size
     of the spill file. `io_timeout`: after this long a device that does not answer is an error. `device`: emulated, over
-    the spill file, or in RAM without one. `virtual_time`: time passes only in the model; one thread at a time drives the
-    store then. `write_through`: persistent pages have a spill copy before `put` returns.
+    the spill file, or in RAM without one. `virtual_time`: time passes only in the model; one thread at a time drives
+    the store then. `write_through`: persistent pages have a spill copy before `put` returns.
 
     Raises `ValueError`/`TypeError` for wrong arguments, `SpillError` for a spill path that cannot be used,
     `EnvironmentLacks` where a codec's library is missing. Threads may share a store.
