@@ -165,13 +165,14 @@ static bool make_room_in_open_chunk(struct holdings *held, const struct wanted *
 	const bool copied_too = wanted->page->depth >= ADMIT_ANY;
 	const uint32_t want = wanted->frames ? wanted->frames : 1;
 
-	if (!wanted->page->persistent || !held->ceiling.active || wanted->page->depth < ADMIT_CLEAN)
+	/* Where nothing is limited only a window that is being emptied hides pages that may go. */
+	if (!wanted->page->persistent || !(held->ceiling.active || wanted->page->moves) || wanted->page->depth < ADMIT_CLEAN)
 		return false;
 	for (uint32_t look = 0; look < table->chunks; look++) {
 		uint32_t chunk = (held->open_hint + look) % table->chunks;
 		const struct tms_chunk *counts = &table->chunk[chunk];
 
-		if (counts->frames_leaving || !takes_object(wanted, chunk))
+		if (!takes_object(wanted, chunk))
 			continue;
 		if (counts->frames_clean && takes_new_frames(wanted, chunk))
 			evict_in_chunk(held, chunk, want);
@@ -273,6 +274,11 @@ static enum admit_result add_span(struct holdings *held, const struct admission 
 	if (page->fail_span)
 		return ADMIT_NO_MEMORY;
 	chunk = find_chunk(held, &wanted);
+	/* A share of a chunk's frames may be smaller than the span that packs best. */
+	while (chunk == PFN_NONE && held->ceiling.active && wanted.frames > 1) {
+		wanted.frames--;
+		chunk = find_chunk(held, &wanted);
+	}
 	if (chunk == PFN_NONE)
 		return none(&wanted);
 	have = region->frames.chunk[chunk].frames_free;

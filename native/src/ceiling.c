@@ -134,9 +134,12 @@ uint64_t ceiling_bytes_over(const struct ceiling_view *view, uint32_t chunk)
 	return bytes > most ? bytes - most : 0;
 }
 
-bool ceiling_exceeded(const struct ceiling_view *view, uint32_t chunk)
+uint64_t ceiling_frames_over(const struct ceiling_view *view, uint32_t chunk)
 {
-	return view->ceiling->active && view->frames->chunk[chunk].frames_frontswap > frontswap_frames_max(view, chunk);
+	uint64_t most = frontswap_frames_max(view, chunk);
+	uint64_t frames = view->frames->chunk[chunk].frames_frontswap;
+
+	return view->ceiling->active && frames > most ? frames - most : 0;
 }
 
 bool ceilings_are_valid(const struct tms_ceilings *limits)

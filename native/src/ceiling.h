@@ -33,8 +33,8 @@ bool ceiling_allows_somewhere(const struct ceiling_view *view, const struct newc
 uint64_t ceiling_chunk_bytes(const struct ceiling_view *view);
 /* The window of that contract, in chunks; 1 if there is none. */
 uint64_t ceiling_window_chunks(const struct ceiling_view *view);
-/* Whether the frontswap frames of the chunk exceed the share that is allowed. */
-bool ceiling_exceeded(const struct ceiling_view *view, uint32_t chunk);
+/* Frontswap frames of the chunk beyond the share that is allowed. */
+uint64_t ceiling_frames_over(const struct ceiling_view *view, uint32_t chunk);
 /* Bytes without a copy that the chunk holds beyond its share, as after the device got slower; 0: none. */
 uint64_t ceiling_bytes_over(const struct ceiling_view *view, uint32_t chunk);
 

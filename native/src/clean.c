@@ -27,7 +27,8 @@ struct cleaner {
 	enum tms_cause cause;
 	uint32_t at;      /* the page the last step stopped at; looked up again, since it may have gone */
 	struct walk walk; /* in the chunk that exceeds a share; without a region: pages are taken by age */
-	uint64_t over_bytes; /* CLEAN in a chunk: still to be written there */
+	uint64_t over_bytes; /* still to be written there */
+	uint64_t pending_bytes; /* at the device when the step began */
 	bool moved;       /* something else than a write was done */
 	bool looking;     /* no page was met yet, but there are more to look at */
 };
@@ -67,14 +68,15 @@ static uint32_t next_trimmed(struct cleaner *c)
 		uint32_t id = walk_current(&c->walk);
 		const struct entry *entry;
 
-		if (!id || !ceiling_exceeded(&view, c->walk.start_pfn >> CHUNK_SHIFT))
+		if (!id || !c->over_bytes || !ceiling_frames_over(&view, c->walk.start_pfn >> CHUNK_SHIFT))
 			return 0;
 		entry = holdings_entry(held, id);
 		walk_next(&c->walk);
+		if (entry->flags & ENTRY_WRITING)
+			continue;
+		c->over_bytes -= min_u64(c->over_bytes, entry->size);
 		if (is_to_be_written(entry))
 			return id;
-		if (!(entry->flags & ENTRY_COPY))
-			continue;
 		shrink_drop_resident(held, id);
 		held->stats.swap_evicted++;
 		c->moved = true;
@@ -109,7 +111,7 @@ static bool has_backlog(const struct cleaner *c)
 	const struct holdings *held = &c->store->held;
 	uint64_t in_region = (held->uncopied_units - held->region->reserve.used) << UNIT_SHIFT;
 
-	return c->request->cold_bytes != UINT64_MAX && in_region > c->request->cold_bytes;
+	return c->request->cold_bytes != UINT64_MAX && in_region > c->request->cold_bytes + c->pending_bytes;
 }
 
 /* Of a chunk that exceeds a share; once it does no longer, cold pages fill the rest of the batch. */
@@ -143,17 +145,38 @@ static uint32_t next_page(struct cleaner *c)
 
 /* ---- what to do -------------------------------------------------------------------------------------- */
 
+/* Takes what is being written in the chunk off what is too much there: it leaves on its own. */
+static uint64_t less_what_is_written(const struct holdings *held, const struct walk *chunk, uint64_t over_bytes)
+{
+	struct walk walk = *chunk;
+	uint32_t id;
+
+	while (over_bytes && (id = walk_current(&walk))) {
+		const struct entry *entry = holdings_entry(held, id);
+
+		if (entry->flags & ENTRY_WRITING)
+			over_bytes -= min_u64(over_bytes, entry->size);
+		walk_next(&walk);
+	}
+	return over_bytes;
+}
+
 static bool find_exceeding_chunk(struct cleaner *c)
 {
 	struct holdings *held = &c->store->held;
 	const struct frame_table *frames = &held->region->frames;
 	struct ceiling_view view = holdings_ceiling(held);
 
-	for (uint32_t chunk = 0; chunk < frames->chunks && chunk < CHUNK_LOOK; chunk++)
-		if (ceiling_exceeded(&view, chunk) && !frames->chunk[chunk].frames_leaving) {
-			c->walk = walk_begin(held->region, chunk << CHUNK_SHIFT, frame_chunk_end(frames, chunk));
+	for (uint32_t chunk = 0; chunk < frames->chunks && chunk < CHUNK_LOOK; chunk++) {
+		c->over_bytes = ceiling_frames_over(&view, chunk) * TMS_PAGE_SIZE;
+		if (!c->over_bytes || frames->chunk[chunk].frames_leaving)
+			continue;
+		c->walk = walk_begin(held->region, chunk << CHUNK_SHIFT, frame_chunk_end(frames, chunk));
+		c->over_bytes = less_what_is_written(held, &c->walk, c->over_bytes);
+		if (c->over_bytes)
 			return true;
-		}
+	}
+	c->walk.region = NULL;
 	return false;
 }
 
@@ -174,8 +197,10 @@ static bool find_chunk_over(struct cleaner *c)
 		most = over;
 		c->walk = walk_begin(held->region, chunk << CHUNK_SHIFT, frame_chunk_end(frames, chunk));
 	}
-	c->over_bytes = most;
-	return most;
+	c->over_bytes = most ? less_what_is_written(held, &c->walk, most) : 0;
+	if (!c->over_bytes)
+		c->walk.region = NULL;
+	return c->over_bytes;
 }
 
 /* False: nothing is to be done. */
@@ -215,6 +240,7 @@ static enum tms_clean_state begin(struct cleaner *c)
 	if (!c->store->io)
 		return choose(c) ? TMS_CLEAN_FULL : TMS_CLEAN_IDLE;
 	io_read_counters(c->store->io, &io);
+	c->pending_bytes = io.bytes_pending;
 	if (is_busy(c, &io))
 		return TMS_CLEAN_BUSY;
 	if (!choose(c))

@@ -102,9 +102,12 @@ static bool move_as_kept(struct move *m, uint32_t id)
 	return true;
 }
 
+/* Room that is there once the holes of the reserve are closed. */
 static bool has_hole(const struct move *m, uint32_t size)
 {
-	return reserve_free(&m->store->held.region->reserve) >= units_of(size);
+	const struct reserve *reserve = &m->store->held.region->reserve;
+
+	return !reserve_is_dense(reserve) && reserve_free(reserve) >= units_of(size);
 }
 
 /* With the lock held. */
@@ -135,19 +138,31 @@ static enum move_turn move_some(struct move *m)
 	return turn;
 }
 
-/* With the lock held: those that are still there are moved, smaller if they got so.  What finds no room is
- * met again by the pass that ends all. */
+static bool place_one(struct move *m, const struct squeezed *object)
+{
+	if (!object->packed_size)
+		return move_as_kept(m, object->id);
+	if (!move_object(m, object->id, object->packed, object->packed_size, ENTRY_PACKED | ENTRY_DENSE))
+		return false;
+	m->compressed++;
+	return true;
+}
+
+/* With the lock held, which it gives up while holes of the reserve are closed: those that are still there are
+ * moved, smaller if they got so.  What finds no room is met again by the pass that ends all. */
 static void place_squeezed(struct move *m)
 {
-	for (uint32_t i = 0; i < m->squeeze->n; i++) {
+	for (uint32_t i = 0; i < m->squeeze->n && !m->store->closed;) {
 		const struct squeezed *object = &m->squeeze->object[i];
+		uint32_t size = object->packed_size ? object->packed_size : object->size;
 
-		if (!squeeze_is_current(m->store, object))
+		if (!squeeze_is_current(m->store, object) || place_one(m, object) || !has_hole(m, size)) {
+			i++;
 			continue;
-		if (!object->packed_size)
-			(void)move_as_kept(m, object->id);
-		else if (move_object(m, object->id, object->packed, object->packed_size, ENTRY_PACKED | ENTRY_DENSE))
-			m->compressed++;
+		}
+		(void)shrink_slide(&m->store->held);
+		store_leave(m->store);
+		store_reenter(m->store);
 	}
 }
 
@@ -164,7 +179,10 @@ static enum move_turn compress_turn(struct move *m)
 	store_leave(m->store);
 	squeeze_run(m->squeeze, m->store);
 	clock_spend(&m->store->clock, m->squeeze->n * m->cost->compress_ns);
-	m->to_compress -= min_u64(m->to_compress, m->squeeze->n ? m->squeeze->n : m->to_compress);
+	/* None met, and not for having looked at enough: none is left. */
+	if (!m->squeeze->n && looked < LOOK_STEP)
+		m->to_compress = 0;
+	m->to_compress -= min_u64(m->to_compress, m->squeeze->n);
 	if (store_enter(m->store))
 		return MOVE_DONE;
 	place_squeezed(m);

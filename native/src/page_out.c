@@ -94,7 +94,7 @@ bool page_out_gather(struct holdings *held, struct page_out *batch, uint32_t id,
 		return false;
 	at = BLOCK_BYTES - batch->room[b];
 	batch->room[b] = (uint16_t)(batch->room[b] - rounded);
-	batch->io.payload_bytes += from->size;
+	batch->io.payload_bytes += rounded;
 	to = batch->io.buffer + (size_t)b * BLOCK_BYTES + at;
 	if (from->at)
 		memcpy(to, from->at, from->size);
@@ -147,15 +147,14 @@ static void complete_item(struct holdings *held, const struct page_out_item *ite
 		return;
 	}
 	entry = holdings_entry(held, item->id);
-	holdings_count(held, item->id, -1);
 	entry->flags &= (uint8_t)~ENTRY_WRITING;
-	if (written)
-		entry->flags |= ENTRY_COPY;
-	else
+	if (!written) {
 		spill_put(&held->spill, item->block);
-	holdings_count(held, item->id, 1);
-	if (!written)
 		return;
+	}
+	holdings_count(held, item->id, -1);
+	entry->flags |= ENTRY_COPY;
+	holdings_count(held, item->id, 1);
 	if (!has_form(entry, item))
 		shrink_become_copy(held, item->id, item->size, item->form);
 	else if (cause == TMS_CAUSE_TRIM || reserve_has(&held->region->reserve, entry->place))

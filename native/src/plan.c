@@ -81,11 +81,12 @@ uint64_t tms_device_bytes(const struct tms_cost *cost, uint64_t ns)
 
 /* ---- both lanes ------------------------------------------------------------------------------------ */
 
-static uint64_t base_ns(const struct plan_task *task, const struct tms_cost *cost)
+static uint64_t base_ns(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost)
 {
 	uint64_t ns = add_saturated(cost->t0_ns, task->frames, cost->frame_ns, 1);
 
-	ns = add_saturated(ns, task->drops + task->uncopied, cost->drop_ns, 1);
+	/* What was written is dropped from its frame; what was moved has left it. */
+	ns = add_saturated(ns, task->drops + plan->page_out, cost->drop_ns, 1);
 	return task->zero ? add_saturated(ns, task->frames, cost->zero_ns, 1) : ns;
 }
 
@@ -104,7 +105,7 @@ uint64_t plan_price(const struct plan_task *task, const struct plan *plan, const
 	uint64_t cpu = cpu_ns(task, plan, cost);
 	uint64_t device = plan->page_out ? plan_device_ns(cost, plan->page_out_bytes) : 0;
 
-	return add_saturated(base_ns(task, cost), cpu > device ? cpu : device, 1, 1);
+	return add_saturated(base_ns(task, plan, cost), cpu > device ? cpu : device, 1, 1);
 }
 
 /* Bytes that so many compressed objects leave for others. */

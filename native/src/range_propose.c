@@ -14,7 +14,7 @@
 
 struct content {
 	uint64_t free, clean, frontswap, taken;
-	uint64_t copied, uncopied, bytes;
+	uint64_t copied, uncopied, bytes, units;
 };
 
 static void content_add(struct content *sum, const struct content *part)
@@ -26,6 +26,7 @@ static void content_add(struct content *sum, const struct content *part)
 	sum->copied += part->copied;
 	sum->uncopied += part->uncopied;
 	sum->bytes += part->bytes;
+	sum->units += part->units;
 }
 
 static void content_subtract(struct content *sum, const struct content *part)
@@ -37,6 +38,7 @@ static void content_subtract(struct content *sum, const struct content *part)
 	sum->copied -= part->copied;
 	sum->uncopied -= part->uncopied;
 	sum->bytes -= part->bytes;
+	sum->units -= part->units;
 }
 
 static uint64_t whole(uint64_t shares)
@@ -54,6 +56,7 @@ static struct content chunk_content(const struct tms_chunk *chunk)
 		.copied = (uint64_t)chunk->objects_copied << SHARE_SHIFT,
 		.uncopied = (uint64_t)chunk->objects_uncopied << SHARE_SHIFT,
 		.bytes = (uint64_t)chunk->bytes_uncopied << SHARE_SHIFT,
+		.units = (uint64_t)chunk->units_uncopied << SHARE_SHIFT,
 	};
 }
 
@@ -62,7 +65,7 @@ struct cursor {
 	const struct frame_table *frames;
 	uint32_t pfn;
 	uint32_t chunk_end;
-	uint64_t copied, uncopied, bytes;
+	uint64_t copied, uncopied, bytes, units;
 };
 
 static void cursor_enter_chunk(struct cursor *cursor)
@@ -75,6 +78,7 @@ static void cursor_enter_chunk(struct cursor *cursor)
 	cursor->copied = content.copied / frontswap;
 	cursor->uncopied = content.uncopied / frontswap;
 	cursor->bytes = content.bytes / frontswap;
+	cursor->units = content.units / frontswap;
 }
 
 /* Adds the frame at the cursor to the sum (sign 1) or takes it out (-1), and steps on. */
@@ -100,6 +104,7 @@ static void cursor_step(struct cursor *cursor, struct content *sum, uint64_t sig
 		sum->copied += sign * cursor->copied;
 		sum->uncopied += sign * cursor->uncopied;
 		sum->bytes += sign * cursor->bytes;
+		sum->units += sign * cursor->units;
 		break;
 	default:
 		break;
@@ -152,18 +157,28 @@ static uint64_t frames_elsewhere(const struct search *search, const struct conte
 	return min_u64(room, share > taken ? share - taken : 0);
 }
 
-/* Objects of several classes do not pack without gaps, nor fill the last span of each. */
+/* Objects of several classes do not pack without gaps, nor fill the last span of each; raw pages do. */
 #define DENSITY_PERCENT 90
+
+static uint64_t content_bytes(const struct content *content)
+{
+	return whole(content->units) << UNIT_SHIFT;
+}
+
+static uint64_t density_percent(const struct content *content)
+{
+	return whole(content->bytes) == whole(content->uncopied) * TMS_PAGE_SIZE ? 100 : DENSITY_PERCENT;
+}
 
 static uint64_t room_of(const struct search *search, const struct content *content)
 {
 	const struct frame_table *frames = search->table->frames;
 	const struct surroundings *around = search->around;
-	uint64_t inside = frames_elsewhere(search, content) * TMS_PAGE_SIZE / 100 * DENSITY_PERCENT;
+	uint64_t inside = frames_elsewhere(search, content) * TMS_PAGE_SIZE * density_percent(content) / 100;
 	uint64_t chunks = frames->chunks - min_u64(frames->chunks, (search->request->frames + TMS_CHUNK_FRAMES - 1) >> CHUNK_SHIFT);
 
 	if (around->chunk_bytes_max != UINT64_MAX) {
-		uint64_t outside = search->bytes_uncopied - min_u64(search->bytes_uncopied, whole(content->bytes));
+		uint64_t outside = search->bytes_uncopied - min_u64(search->bytes_uncopied, content_bytes(content));
 		uint64_t allowed = around->chunk_bytes_max * chunks;
 
 		inside = min_u64(inside, allowed > outside ? allowed - outside : 0);
@@ -179,7 +194,7 @@ static struct plan_task task_of(const struct search *search, const struct conten
 		.frames = request->frames,
 		.drops = content->clean + whole(content->copied),
 		.uncopied = whole(content->uncopied),
-		.bytes = whole(content->bytes),
+		.bytes = content_bytes(content),
 		.room = content->uncopied ? room_of(search, content) : 0,
 		.effort = request->effort,
 		.zero = request->zero,
@@ -222,7 +237,7 @@ static struct tms_window window_of(const struct search *search, uint32_t start, 
 		.frames_frontswap = content->frontswap,
 		.objects_copied = whole(content->copied),
 		.objects_uncopied = task->uncopied,
-		.bytes_uncopied = task->bytes,
+		.bytes_uncopied = whole(content->bytes),
 		.room_bytes = task->room,
 		.to_migrate = plan->migrate,
 		.to_compress = plan->compress,

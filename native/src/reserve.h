@@ -48,6 +48,12 @@ static inline uint32_t reserve_free(const struct reserve *reserve)
 	return reserve->units - reserve->used;
 }
 
+/* True: there are no holes, and room only behind the last object. */
+static inline bool reserve_is_dense(const struct reserve *reserve)
+{
+	return reserve->end == reserve->used;
+}
+
 /* A place behind all objects, or PLACE_NONE: there is room only in holes, or none at all. */
 static inline uint32_t reserve_take(struct reserve *reserve, uint32_t bytes)
 {

@@ -152,7 +152,7 @@ static int read_resident(tms_store *store, const struct pool *pool, uint32_t id,
 	struct entry *entry = holdings_entry(held, id);
 	const uint8_t form = entry->flags & (ENTRY_PACKED | ENTRY_DENSE);
 	const uint32_t size = entry->size;
-	uint8_t bytes[PACKED_MAX_BYTES];
+	uint8_t bytes[TMS_PAGE_SIZE];
 
 	if (entry->flags & ENTRY_FILL)
 		page_fill(page, entry_fill(entry));

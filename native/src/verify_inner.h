@@ -6,7 +6,7 @@
 
 #include "store.h"
 
-struct walk {
+struct audit {
 	const struct holdings *held;
 	const char *broken;
 	/* recounted */
@@ -16,14 +16,14 @@ struct walk {
 	uint64_t reserve, reserve_units, uncopied_units;
 };
 
-static inline bool holds(struct walk *walk, bool condition, const char *invariant)
+static inline bool holds(struct audit *audit, bool condition, const char *invariant)
 {
-	if (!condition && !walk->broken)
-		walk->broken = invariant;
+	if (!condition && !audit->broken)
+		audit->broken = invariant;
 	return condition;
 }
 
 /* Entries, objects, eviction order, ages; recounts what they hold. */
-void verify_pages(struct walk *walk);
+void verify_pages(struct audit *audit);
 
 #endif

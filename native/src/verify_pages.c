@@ -20,9 +20,9 @@ static bool flags_agree(const struct entry *entry)
 	return true;
 }
 
-static bool is_in_place(const struct walk *walk, const struct entry *entry, uint32_t id)
+static bool is_in_place(const struct audit *audit, const struct entry *entry, uint32_t id)
 {
-	const struct tms_region *region = walk->held->region;
+	const struct tms_region *region = audit->held->region;
 
 	if (reserve_has(&region->reserve, entry->place))
 		return entry->place + units_of(entry->size) <= region->reserve.first + region->reserve.end;
@@ -31,22 +31,22 @@ static bool is_in_place(const struct walk *walk, const struct entry *entry, uint
 	return entry->size == TMS_PAGE_SIZE && region->frames.owner[entry->place >> UNITS_SHIFT] == id;
 }
 
-static void recount_place(struct walk *walk, const struct entry *entry)
+static void recount_place(struct audit *audit, const struct entry *entry)
 {
-	const struct reserve *reserve = &walk->held->region->reserve;
+	const struct reserve *reserve = &audit->held->region->reserve;
 	struct tms_chunk *chunk;
 
 	if (!(entry->flags & ENTRY_COPY))
-		walk->uncopied_units += units_of(entry->size);
+		audit->uncopied_units += units_of(entry->size);
 	if (reserve_has(reserve, entry->place)) {
-		walk->reserve++;
-		walk->reserve_units += units_of(entry->size);
-		holds(walk, !(entry->flags & ENTRY_COPY), "shrink: a page with a copy does not stay in the reserve");
+		audit->reserve++;
+		audit->reserve_units += units_of(entry->size);
+		holds(audit, !(entry->flags & ENTRY_COPY), "shrink: a page with a copy does not stay in the reserve");
 		return;
 	}
-	chunk = &walk->chunk[entry->place >> UNITS_SHIFT >> CHUNK_SHIFT];
-	walk->bytes += entry->size;
-	walk->copied += !!(entry->flags & ENTRY_COPY);
+	chunk = &audit->chunk[entry->place >> UNITS_SHIFT >> CHUNK_SHIFT];
+	audit->bytes += entry->size;
+	audit->copied += !!(entry->flags & ENTRY_COPY);
 	if (entry->flags & ENTRY_COPY) {
 		chunk->objects_copied++;
 	} else {
@@ -56,25 +56,25 @@ static void recount_place(struct walk *walk, const struct entry *entry)
 	}
 }
 
-static void recount(struct walk *walk, const struct entry *entry)
+static void recount(struct audit *audit, const struct entry *entry)
 {
 
-	walk->clean += !(entry->flags & ENTRY_PERSISTENT);
-	walk->swap += !!(entry->flags & ENTRY_PERSISTENT);
-	walk->fill += !!(entry->flags & ENTRY_FILL);
-	walk->fill_clean += (entry->flags & (ENTRY_FILL | ENTRY_PERSISTENT)) == ENTRY_FILL;
-	walk->spilled += (entry->flags & (ENTRY_COPY | ENTRY_RESIDENT)) == ENTRY_COPY;
+	audit->clean += !(entry->flags & ENTRY_PERSISTENT);
+	audit->swap += !!(entry->flags & ENTRY_PERSISTENT);
+	audit->fill += !!(entry->flags & ENTRY_FILL);
+	audit->fill_clean += (entry->flags & (ENTRY_FILL | ENTRY_PERSISTENT)) == ENTRY_FILL;
+	audit->spilled += (entry->flags & (ENTRY_COPY | ENTRY_RESIDENT)) == ENTRY_COPY;
 	if (entry->flags & (ENTRY_COPY | ENTRY_WRITING) &&
-	    holds(walk, entry->block < walk->held->spill.end, "spill: a copy lies in the file"))
-		walk->users[entry->block]++;
+	    holds(audit, entry->block < audit->held->spill.end, "spill: a copy lies in the file"))
+		audit->users[entry->block]++;
 	if ((entry->flags & (ENTRY_RESIDENT | ENTRY_PERSISTENT)) == (ENTRY_RESIDENT | ENTRY_PERSISTENT))
-		recount_place(walk, entry);
+		recount_place(audit, entry);
 }
 
-static void verify_entries(struct walk *walk)
+static void verify_entries(struct audit *audit)
 {
-	const struct index *index = &walk->held->index;
-	const struct tms_stats *stats = &walk->held->stats;
+	const struct index *index = &audit->held->index;
+	const struct tms_stats *stats = &audit->held->stats;
 	uint32_t live = 0;
 
 	for (uint32_t id = 1; id < index->entries.end; id++) {
@@ -84,28 +84,28 @@ static void verify_entries(struct walk *walk)
 		if (!entry->pool)
 			continue;
 		live++;
-		holds(walk, index_find(index, &key) == id, "index 1: an entry is found by its key");
-		holds(walk, flags_agree(entry), "entry 1 to 3: the flags of an entry agree");
-		holds(walk, !(entry->flags & ENTRY_RESIDENT) || is_in_place(walk, entry, id),
+		holds(audit, index_find(index, &key) == id, "index 1: an entry is found by its key");
+		holds(audit, flags_agree(entry), "entry 1 to 3: the flags of an entry agree");
+		holds(audit, !(entry->flags & ENTRY_RESIDENT) || is_in_place(audit, entry, id),
 		      "entry: a resident page lies where its entry says");
-		if (walk->broken)
+		if (audit->broken)
 			return;
-		recount(walk, entry);
+		recount(audit, entry);
 	}
-	holds(walk, live == index->entries.live && live == index->entry_hash.records, "index: entries are counted");
-	holds(walk,
-	      walk->clean == stats->pages_clean && walk->swap == stats->pages_swap && walk->fill == stats->pages_fill &&
-		      walk->spilled == stats->pages_spilled && walk->copied == stats->pages_copied &&
-		      walk->bytes == stats->bytes_kept && walk->reserve == stats->pages_reserve,
+	holds(audit, live == index->entries.live && live == index->entry_hash.records, "index: entries are counted");
+	holds(audit,
+	      audit->clean == stats->pages_clean && audit->swap == stats->pages_swap && audit->fill == stats->pages_fill &&
+		      audit->spilled == stats->pages_spilled && audit->copied == stats->pages_copied &&
+		      audit->bytes == stats->bytes_kept && audit->reserve == stats->pages_reserve,
 	      "stats: what is held is what is counted");
-	holds(walk, walk->uncopied_units == walk->held->uncopied_units, "shrink: pages without a copy are counted in units");
-	holds(walk, walk->reserve_units == walk->held->region->reserve.used,
+	holds(audit, audit->uncopied_units == audit->held->uncopied_units, "shrink: pages without a copy are counted in units");
+	holds(audit, audit->reserve_units == audit->held->region->reserve.used,
 	      "reserve: its objects are counted in units");
 }
 
-static void verify_objects(struct walk *walk)
+static void verify_objects(struct audit *audit)
 {
-	const struct index *index = &walk->held->index;
+	const struct index *index = &audit->held->index;
 	uint64_t pages = 0;
 	uint64_t listed = 0;
 
@@ -119,25 +119,25 @@ static void verify_objects(struct walk *walk)
 		for (uint32_t at = object->pages.first; at && count <= index->entries.live; count++) {
 			const struct entry *entry = entry_at(&index->entries, at);
 
-			holds(walk, entry->sibling.prev == before, "index 1: the list of an object runs back as it runs forth");
+			holds(audit, entry->sibling.prev == before, "index 1: the list of an object runs back as it runs forth");
 			before = at;
 			at = entry->sibling.next;
-			holds(walk, entry->pool == object->pool && entry_object(entry) == object->object,
+			holds(audit, entry->pool == object->pool && entry_object(entry) == object->object,
 			      "index 1: the pages of an object are its own");
 		}
-		holds(walk, count == object->pages.count && count > 0, "index 2: an object with no page does not exist");
+		holds(audit, count == object->pages.count && count > 0, "index 2: an object with no page does not exist");
 		pages += count;
 	}
 	for (uint32_t slot = 0; slot < index->pools; slot++)
 		listed += index->pool_objects[slot].count;
-	holds(walk, pages == index->entries.live, "index 1: each entry is in the list of its object");
-	holds(walk, listed == index->objects.live && listed == index->object_hash.records,
+	holds(audit, pages == index->entries.live, "index 1: each entry is in the list of its object");
+	holds(audit, listed == index->objects.live && listed == index->object_hash.records,
 	      "index 3: each object is in the list of its pool");
 }
 
-static uint64_t count_order(struct walk *walk, const struct list *list, unsigned int kind, uint32_t hand)
+static uint64_t count_order(struct audit *audit, const struct list *list, unsigned int kind, uint32_t hand)
 {
-	const struct slab *entries = &walk->held->index.entries;
+	const struct slab *entries = &audit->held->index.entries;
 	uint64_t count = 0;
 	uint32_t before = 0;
 	bool hand_seen = !hand;
@@ -145,78 +145,81 @@ static uint64_t count_order(struct walk *walk, const struct list *list, unsigned
 	for (uint32_t id = list->first; id && count <= entries->live; id = entry_at(entries, id)->order.next, count++) {
 		const struct entry *entry = entry_at(entries, id);
 
-		holds(walk, (entry->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_FILL)) == kind,
+		holds(audit, (entry->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_FILL)) == kind,
 		      "evict 1: an eviction order holds ephemeral pages only");
-		holds(walk, entry->order.prev == before, "evict: an eviction order runs back as it runs forth");
+		holds(audit, entry->order.prev == before, "evict: an eviction order runs back as it runs forth");
 		hand_seen |= id == hand;
 		before = id;
 	}
-	holds(walk, count == list->count && before == list->last, "evict: an eviction order is counted to its last");
-	holds(walk, hand_seen, "evict 2: the hand names a page of the list");
+	holds(audit, count == list->count && before == list->last, "evict: an eviction order is counted to its last");
+	holds(audit, hand_seen, "evict 2: the hand names a page of the list");
 	return count;
 }
 
-static void verify_order(struct walk *walk)
+static void verify_order(struct audit *audit)
 {
-	const struct evict *evict = &walk->held->evict;
+	const struct evict *evict = &audit->held->evict;
 
-	holds(walk, count_order(walk, &evict->list, ENTRY_RESIDENT, evict->hand) == walk->clean - walk->fill_clean,
+	holds(audit, count_order(audit, &evict->list, ENTRY_RESIDENT, evict->hand) == audit->clean - audit->fill_clean,
 	      "evict 1: every ephemeral page with a frame is in the eviction order");
-	holds(walk, count_order(walk, &evict->filled, ENTRY_FILL, 0) == walk->fill_clean,
+	holds(audit, count_order(audit, &evict->filled, ENTRY_FILL, 0) == audit->fill_clean,
 	      "evict 1: every same-filled ephemeral page is in the list of those");
 }
 
 /* ---- ages -------------------------------------------------------------------------------------------- */
 
-static bool has_age(const struct walk *walk, const struct entry *entry, enum age age)
+static bool has_age(const struct audit *audit, const struct entry *entry, enum age age)
 {
-	const bool in_reserve = reserve_has(&walk->held->region->reserve, entry->place);
+	const bool in_reserve = reserve_has(&audit->held->region->reserve, entry->place);
 
 	if ((entry->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_FILL)) != (ENTRY_PERSISTENT | ENTRY_RESIDENT))
 		return false;
 	return age == AGE_RESERVE ? in_reserve : !in_reserve && !(entry->flags & ENTRY_COPY) == (age == AGE_UNCOPIED);
 }
 
-static uint64_t count_age(struct walk *walk, enum age age)
+static uint64_t count_age(struct audit *audit, enum age age)
 {
-	const struct aging *aging = &walk->held->aging;
+	const struct aging *aging = &audit->held->aging;
 	const struct list *list = &aging->list[age];
 	bool hand_seen = age != AGE_RESERVE || !aging->slide_hand;
 	uint32_t above = UINT32_MAX;
+	uint32_t before = 0;
 	uint64_t count = 0;
 
 	for (uint32_t id = list->first; id && count <= aging->entries->live; count++) {
 		const struct entry *entry = entry_at(aging->entries, id);
 
-		holds(walk, has_age(walk, entry, age), "aging 1: a persistent page is in the list of its age");
+		holds(audit, has_age(audit, entry, age), "aging 1: a persistent page is in the list of its age");
 		if (age == AGE_RESERVE)
-			holds(walk, entry->place + units_of(entry->size) <= above,
+			holds(audit, entry->place + units_of(entry->size) <= above,
 			      "aging 2: the list of the reserve runs from the highest place to the lowest");
+		holds(audit, entry->order.prev == before, "aging: an age runs back as it runs forth");
 		above = entry->place;
+		before = id;
 		hand_seen |= id == aging->slide_hand;
 		id = entry->order.next;
 	}
-	holds(walk, count == list->count, "aging: an age is counted to its last");
-	holds(walk, hand_seen, "aging 3: the hand names a page of the reserve");
+	holds(audit, count == list->count && before == list->last, "aging: an age is counted to its last");
+	holds(audit, hand_seen, "aging 3: the hand names a page of the reserve");
 	return count;
 }
 
-static void verify_ages(struct walk *walk)
+static void verify_ages(struct audit *audit)
 {
-	uint64_t in_region = count_age(walk, AGE_UNCOPIED) + count_age(walk, AGE_COPIED);
-	uint64_t in_reserve = count_age(walk, AGE_RESERVE);
+	uint64_t in_region = count_age(audit, AGE_UNCOPIED) + count_age(audit, AGE_COPIED);
+	uint64_t in_reserve = count_age(audit, AGE_RESERVE);
 
-	holds(walk, in_region + in_reserve + walk->spilled + walk->fill == walk->swap + walk->fill_clean,
+	holds(audit, in_region + in_reserve + audit->spilled + audit->fill == audit->swap + audit->fill_clean,
 	      "aging 1: every persistent page in memory has an age");
-	holds(walk, in_reserve == walk->reserve, "aging 1: every page of the reserve is in its list");
+	holds(audit, in_reserve == audit->reserve, "aging 1: every page of the reserve is in its list");
 }
 
-void verify_pages(struct walk *walk)
+void verify_pages(struct audit *audit)
 {
-	verify_entries(walk);
-	if (walk->broken)
+	verify_entries(audit);
+	if (audit->broken)
 		return;
-	verify_objects(walk);
-	verify_order(walk);
-	verify_ages(walk);
+	verify_objects(audit);
+	verify_order(audit);
+	verify_ages(audit);
 }

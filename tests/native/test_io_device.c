@@ -209,6 +209,35 @@ static void a_stall_ends_when_it_is_disarmed_or_the_thread_is_abandoned(void)
 	stall_until(false);
 }
 
+/* 20 ms a write, 10 ms a read, on a clock that runs by itself; the data in memory or in the file. */
+static void an_emulated_device_answers_no_earlier_than_its_model(void)
+{
+	for (int in_memory = 0; in_memory < 2; in_memory++) {
+		const struct tms_device device = { .seed = 1, .write_request_ns = 20 * NSEC_PER_MSEC, .read_request_ns = 10 * NSEC_PER_MSEC,
+						   .in_memory = in_memory };
+		struct io_config config;
+		uint64_t began_ns;
+
+		CHECK(open_device(&config));
+		config.clock = clock_system;
+		config.direct = true;
+		config.emulate = emulate_create(&device, clock_now_ns(&clock_system));
+		CHECK(config.emulate);
+		fill(9);
+		began_ns = clock_now_ns(&clock_system);
+		CHECK_EQ(serve(&config, IO_WRITE, BLOCKS), 0);
+		CHECK(clock_now_ns(&clock_system) - began_ns >= 20 * NSEC_PER_MSEC);
+		memset(buffer, 0, sizeof(buffer));
+		began_ns = clock_now_ns(&clock_system);
+		CHECK_EQ(serve(&config, IO_READ, BLOCKS), 0);
+		CHECK(clock_now_ns(&clock_system) - began_ns >= 10 * NSEC_PER_MSEC);
+		CHECK(buffer_is(9));
+		CHECK_EQ(serve(&config, IO_TRUNCATE, 0), 0);
+		emulate_destroy(config.emulate);
+		close_device(&config);
+	}
+}
+
 int main(void)
 {
 	RUN(what_was_written_is_read);
@@ -220,5 +249,6 @@ int main(void)
 	RUN(corruption_changes_what_was_read_and_not_what_is_kept);
 	RUN(truncation_cuts_at_the_offset);
 	RUN(a_stall_ends_when_it_is_disarmed_or_the_thread_is_abandoned);
+	RUN(an_emulated_device_answers_no_earlier_than_its_model);
 	return check_finish(__FILE__);
 }

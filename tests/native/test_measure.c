@@ -158,7 +158,7 @@ static void every_completed_write_is_told_with_its_time(void)
 	CHECK_EQ(n, 3);
 	for (uint32_t i = 0; i < 3; i++) {
 		CHECK_EQ(served[i].number, i + 1);
-		CHECK_EQ(served[i].bytes, RAW);
+		CHECK_EQ(served[i].payload_bytes, RAW);
 		CHECK_EQ(served[i].cause, i);
 		CHECK_EQ(served[i].service_ns, time_of(RAW)); /* waiting for those before it does not count */
 	}

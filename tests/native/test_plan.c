@@ -155,7 +155,7 @@ static double price_by_hand(const struct plan_task *task, const struct tms_cost 
 		     s.written_objects * (double)cost->object_ns;
 	double device = s.written > 0 ? (double)plan_device_ns(cost, (uint64_t)s.written) : 0;
 	double base = (double)cost->t0_ns + (double)(task->frames * cost->frame_ns) +
-		      (double)((task->drops + task->uncopied) * cost->drop_ns) + (task->zero ? (double)(task->frames * cost->zero_ns) : 0);
+		      ((double)task->drops + s.written_objects) * (double)cost->drop_ns + (task->zero ? (double)(task->frames * cost->zero_ns) : 0);
 
 	return base + (cpu > device ? cpu : device);
 }
@@ -287,7 +287,9 @@ static void the_same_plan_costs_more_at_a_higher_cost(void)
 
 static void a_price_beyond_all_numbers_is_the_highest_number(void)
 {
-	const struct plan_task task = { .frames = 1000, .drops = 10, .uncopied = 100, .bytes = 400000, .effort = TMS_EFFORT_PAGE_OUT, .can_write = true };
+	const struct plan_task task = {
+		.frames = 1000, .drops = 10, .uncopied = 100, .bytes = 400000, .effort = TMS_EFFORT_PAGE_OUT, .can_write = true
+	};
 	struct tms_cost cost = { .t0_ns = 1 };
 
 	for (uint64_t *coefficient = (uint64_t *)(void *)&cost; coefficient < (uint64_t *)(void *)(&cost + 1); coefficient++) {

@@ -52,7 +52,7 @@ static void close_region(void)
 }
 
 struct sum {
-	uint64_t free, clean, frontswap, taken, copied, uncopied, bytes;
+	uint64_t free, clean, frontswap, taken, copied, uncopied, bytes, units;
 };
 
 /* whole_chunks: a chunk that lies in the window as a whole counts with its own numbers, not by shares. */
@@ -75,22 +75,25 @@ static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
 				sum.copied += (uint64_t)c->objects_copied * SHARE / c->frames_frontswap;
 				sum.uncopied += (uint64_t)c->objects_uncopied * SHARE / c->frames_frontswap;
 				sum.bytes += (uint64_t)c->bytes_uncopied * SHARE / c->frames_frontswap;
+				sum.units += (uint64_t)c->units_uncopied * SHARE / c->frames_frontswap;
 			}
 		}
 		if (whole && pfn == first) {
 			sum.copied += (uint64_t)c->objects_copied * SHARE;
 			sum.uncopied += (uint64_t)c->objects_uncopied * SHARE;
 			sum.bytes += (uint64_t)c->bytes_uncopied * SHARE;
+			sum.units += (uint64_t)c->units_uncopied * SHARE;
 		}
 	}
 	sum.copied = (sum.copied + SHARE - 1) / SHARE;
 	sum.uncopied = (sum.uncopied + SHARE - 1) / SHARE;
 	sum.bytes = (sum.bytes + SHARE - 1) / SHARE;
+	sum.units = (sum.units + SHARE - 1) / SHARE;
 	return sum;
 }
 
-/* Free and clean frames of all the region but the window, as far as the frontswap share goes; nine tenths of them,
- * within what the chunks outside may hold; and the reserve. */
+/* Free and clean frames of all the region but the window, as far as the frontswap share goes; nine tenths of them for
+ * packed objects, within what the chunks outside may hold; and the reserve. */
 static uint64_t room_by_hand(const struct tms_alloc_request *r, const struct surroundings *around, const struct sum *s)
 {
 	uint64_t chunks = (r->frames + TMS_CHUNK_FRAMES - 1) / TMS_CHUNK_FRAMES;
@@ -109,12 +112,12 @@ static uint64_t room_by_hand(const struct tms_alloc_request *r, const struct sur
 	frontswap -= s->frontswap;
 	if (room > (share > frontswap ? share - frontswap : 0))
 		room = share > frontswap ? share - frontswap : 0;
-	room = room * TMS_PAGE_SIZE / 100 * 90;
+	room = room * TMS_PAGE_SIZE * (s->bytes == s->uncopied * TMS_PAGE_SIZE ? 100 : 90) / 100;
 	for (uint32_t c = 0; c < frames.chunks; c++)
 		bytes += frames.chunk[c].units_uncopied * UINT64_C(64);
 	if (around->chunk_bytes_max != UINT64_MAX) {
 		uint64_t allowed = around->chunk_bytes_max * (frames.chunks - chunks);
-		uint64_t outside = bytes > s->bytes ? bytes - s->bytes : 0;
+		uint64_t outside = bytes > s->units * 64 ? bytes - s->units * 64 : 0;
 
 		if (room > (allowed > outside ? allowed - outside : 0))
 			room = allowed > outside ? allowed - outside : 0;
@@ -127,7 +130,7 @@ static struct plan_task task_by_hand(const struct tms_alloc_request *r, const st
 	return (struct plan_task){ .frames = r->frames,
 				   .drops = s->clean + s->copied,
 				   .uncopied = s->uncopied,
-				   .bytes = s->bytes,
+				   .bytes = s->units * 64,
 				   .room = s->uncopied ? room_by_hand(r, around, s) : 0,
 				   .effort = r->effort,
 				   .zero = r->zero,

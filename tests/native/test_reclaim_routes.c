@@ -176,6 +176,44 @@ static void what_was_written_in_vain_is_no_page_out(void)
 	fixture_close(&f);
 }
 
+/* Room is counted as it is used: whatever is begun at an effort below writing ends well if time allows. */
+static void what_has_no_room_is_refused_and_not_aborted(void)
+{
+	const uint32_t noise[] = { 1, 62, 1000, 2049, 4029, RAW };
+
+	for (int i = 0; i < 6; i++)
+		for (uint64_t reserve = 0; reserve < 4; reserve++) {
+			struct tms_alloc_request request = request_priced(0, 2 * CHUNK, TMS_EFFORT_MIGRATE);
+			struct tms_report r;
+			int code;
+
+			now_ns = 1000;
+			CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = 2 * CHUNK, .packed = true, .reserve_bytes = reserve * 10 * RAW,
+								   .virtual_ns = &now_ns }), TMS_OK);
+			for (uint32_t key = 0; key < 700; key++)
+				CHECK_EQ(fixture_put(&f, f.swap, key, key + 1, noise[i]), TMS_OK);
+			code = tms_alloc_contig(f.store, &request, &r);
+			CHECK_EQ(code, reserve * 640 >= 700 * (uint64_t)units_of(entry_of(&f, f.swap, 0)->size) ? TMS_OK : TMS_ALLOC_REFUSED);
+			CHECK_VERIFIES(f.store);
+			fixture_close(&f);
+		}
+}
+
+/* Raw pages need no more than as many frames. */
+static void what_has_room_to_the_last_frame_is_not_refused(void)
+{
+	struct tms_alloc_request request = request_priced(0, CHUNK, TMS_EFFORT_MIGRATE);
+	struct tms_report r;
+
+	open_store(2 * CHUNK, 0);
+	put(f.swap, 0, 2 * CHUNK);
+	for (uint32_t key = 100; key < CHUNK + 100; key++)
+		CHECK_EQ(tms_flush_page(f.store, f.swap, key >> 4, key), TMS_OK);
+	CHECK_EQ(tms_alloc_contig(f.store, &request, &r), TMS_OK);
+	CHECK_EQ(r.migrated_inside, 100);
+	fixture_close(&f);
+}
+
 /* Of what would have to be written, so much does not fit into the deadline. */
 static void what_does_not_fit_the_deadline_is_told(void)
 {
@@ -228,6 +266,8 @@ int main(void)
 	RUN(each_effort_uses_what_is_below_it);
 	RUN(the_routes_add_up);
 	RUN(what_was_written_in_vain_is_no_page_out);
+	RUN(what_has_no_room_is_refused_and_not_aborted);
+	RUN(what_has_room_to_the_last_frame_is_not_refused);
 	RUN(what_does_not_fit_the_deadline_is_told);
 	RUN(how_often_what_was_said_before_held_is_counted);
 	return check_finish(__FILE__);

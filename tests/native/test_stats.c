@@ -32,6 +32,12 @@ static void every_reason_has_a_name_of_its_own(void)
 		for (int other = 0; other < i; other++)
 			CHECK(strcmp(tms_reject_name(i), tms_reject_name(other)) != 0);
 	}
+	for (int i = 0; i < TMS_CAUSES; i++) {
+		CHECK(tms_cause_name(i));
+		for (int other = 0; other < i; other++)
+			CHECK(strcmp(tms_cause_name(i), tms_cause_name(other)) != 0);
+	}
+	CHECK(!tms_cause_name(-1) && !tms_cause_name(TMS_CAUSES));
 	CHECK(!tms_reason_name(-1) && !tms_reason_name(TMS_REASONS));
 	CHECK(!tms_reject_name(-1) && !tms_reject_name(TMS_REJECTS));
 }
@@ -150,6 +156,25 @@ static void only_sites_that_exist_are_armed(void)
 	fixture_close(&f);
 }
 
+static void what_has_no_copy_and_what_is_in_the_reserve_is_told(void)
+{
+	struct tms_stats s;
+	uint32_t id;
+
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .spill = true, .packed = true, .reserve_bytes = 10 * RAW }), TMS_OK);
+	CHECK_EQ(fixture_put(&f, f.swap, 1, 1, 97), TMS_OK); /* 100 bytes as kept, two units */
+	CHECK_EQ(fixture_put(&f, f.swap, 2, 2, RAW), TMS_OK);
+	id = index_find(&f.store->held.index, &(struct key){ .object = 0, .index = 1, .pool = pool_slot(&f.store->held.pools, f.swap) });
+	CHECK(shrink_to_reserve(&f.store->held, id, NULL, 0, 0));
+	s = fixture_stats(&f);
+	CHECK_EQ(s.reserve_bytes, 10 * RAW);
+	CHECK_EQ(s.reserve_bytes_used, 128);
+	CHECK_EQ(s.uncopied_bytes, 128 + RAW);
+	CHECK_EQ(s.pages_reserve, 1);
+	CHECK_EQ(s.bytes_kept, RAW); /* those of the region */
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	RUN(every_code_has_words_of_its_own);
@@ -158,5 +183,6 @@ int main(void)
 	RUN(frames_add_up_in_the_stats_in_the_chunks_and_in_the_short_counts);
 	RUN(metadata_is_counted_and_grows_with_the_pages);
 	RUN(only_sites_that_exist_are_armed);
+	RUN(what_has_no_copy_and_what_is_in_the_reserve_is_told);
 	return check_finish(__FILE__);
 }

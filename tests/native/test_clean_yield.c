@@ -1,0 +1,174 @@
+/* When background work is not done: others come first, or there is no place for it. */
+#include "inside.h"
+
+#define RAW TMS_PAGE_SIZE
+#define CHUNK TMS_CHUNK_FRAMES
+
+static const struct tms_clean_request everything = { .pending_max_bytes = UINT64_MAX / 2, .batch_bytes = 32 * RAW };
+static struct fixture f;
+static struct holdings *held;
+static struct tms_device device;
+static uint64_t now_ns;
+static struct tms_clean_result result;
+
+static void open_store(uint32_t frames, uint64_t reserve_bytes)
+{
+	now_ns = 1000;
+	device = steady_device();
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = frames,
+						   .packed = true,
+						   .denser = true,
+						   .reserve_bytes = reserve_bytes,
+						   .device = &device,
+						   .virtual_ns = &now_ns }),
+		 TMS_OK);
+	held = &f.store->held;
+}
+
+static void put(uint32_t from, uint32_t to, uint32_t noise)
+{
+	for (uint32_t key = from; key < to; key++)
+		CHECK_EQ(fixture_put(&f, f.swap, key, key + 1, noise), TMS_OK);
+}
+
+static void to_reserve(uint32_t from, uint32_t to)
+{
+	for (uint32_t key = from; key < to; key++)
+		CHECK(shrink_to_reserve(held, id_of(&f, f.swap, key), NULL, 0, 0));
+}
+
+static enum tms_clean_state step(const struct tms_clean_request *request)
+{
+	return tms_clean(f.store, request, &result) == TMS_OK ? (enum tms_clean_state)result.state : TMS_CLEAN_IDLE;
+}
+
+/* ---- others come first ----------------------------------------------------------------------------------- */
+
+static void nothing_is_begun_while_an_allocation_is_under_way(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 100, RAW);
+	f.store->allocations++;
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	CHECK_EQ(fixture_stats(&f).spill_writes_pending, 0);
+	f.store->allocations--;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	fixture_close(&f);
+}
+
+static void nothing_is_begun_beyond_what_may_be_pending_but_something_always(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 200, RAW);
+	request.pending_max_bytes = 70 * RAW;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	CHECK_EQ(fixture_stats(&f).spill_writes_pending, 2);
+	CHECK_EQ(tms_advance(f.store, NSEC_PER_SEC), TMS_OK);
+	request.pending_max_bytes = 0;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	fixture_close(&f);
+}
+
+static void some_batches_are_kept_for_allocations(void)
+{
+	struct tms_clean_request request = everything;
+	uint32_t begun = 0;
+
+	open_store(CHUNK, 0);
+	put(0, 400, RAW);
+	request.batch_bytes = RAW;
+	while (step(&request) == TMS_CLEAN_BEGUN)
+		begun++;
+	CHECK_EQ(result.state, TMS_CLEAN_BUSY);
+	CHECK_EQ(begun, PAGE_OUT_BATCHES - PAGE_OUT_BATCHES_KEPT);
+	CHECK(copy_out(&f, 0, CHUNK)); /* an allocation finds those that were kept */
+	fixture_close(&f);
+}
+
+static void cleaning_yields_to_a_load_and_draining_does_not(void)
+{
+	struct tms_clean_request request = everything;
+	struct tms_wait wait = { .slice_ns = 0 };
+	uint8_t page[RAW];
+
+	open_store(CHUNK, 10 * RAW);
+	put(0, 50, RAW);
+	CHECK(copy_out(&f, 0, 10));
+	for (uint32_t key = 0; key < 10; key++)
+		shrink_drop_resident(held, id_of(&f, f.swap, key));
+	CHECK_EQ(tms_get(f.store, f.swap, 0, 1, page, &wait), TMS_WAITING);
+	request.yield = true;
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	request.yield = false;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	to_reserve(45, 50);
+	request.yield = request.drain = true;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(result.cause, TMS_CAUSE_DRAIN);
+	wait.slice_ns = NSEC_PER_SEC;
+	CHECK_EQ(tms_get(f.store, f.swap, 0, 1, page, &wait), TMS_OK);
+	CHECK(page_is(page, 2, RAW));
+	fixture_close(&f);
+}
+
+/* ---- no device --------------------------------------------------------------------------------------------- */
+
+static void a_full_spill_file_is_said(void)
+{
+	struct tms_clean_request request = everything;
+	uint32_t steps = 0;
+
+	now_ns = 1000;
+	device = steady_device();
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK, .device = &device, .virtual_ns = &now_ns, .spill_limit_bytes = 41 * RAW }),
+		 TMS_OK);
+	put(0, 100, RAW);
+	while (step(&request) == TMS_CLEAN_BEGUN && steps++ < 100)
+		CHECK_EQ(tms_advance(f.store, NSEC_PER_SEC), TMS_OK);
+	CHECK_EQ(result.state, TMS_CLEAN_FULL);
+	CHECK_EQ(fixture_stats(&f).pages_copied, 40);
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
+static void without_a_spill_file_there_is_nothing_to_do_or_no_place_for_it(void)
+{
+	struct tms_clean_request request = everything;
+
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK }), TMS_OK);
+	put(0, 10, RAW);
+	CHECK_EQ(step(&request), TMS_CLEAN_FULL);
+	request.cold_bytes = UINT64_MAX;
+	CHECK_EQ(step(&request), TMS_CLEAN_IDLE);
+	fixture_close(&f);
+}
+
+static void a_closed_store_is_not_cleaned(void)
+{
+	uint32_t abandoned;
+
+	open_store(CHUNK, 0);
+	put(0, 10, RAW);
+	CHECK_EQ(tms_store_close(f.store, NSEC_PER_SEC, &abandoned), TMS_OK);
+	CHECK_EQ(tms_clean(f.store, &everything, &result), TMS_E_CLOSED);
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	RUN(nothing_is_begun_while_an_allocation_is_under_way);
+	RUN(nothing_is_begun_beyond_what_may_be_pending_but_something_always);
+	RUN(some_batches_are_kept_for_allocations);
+	RUN(cleaning_yields_to_a_load_and_draining_does_not);
+	RUN(a_full_spill_file_is_said);
+	RUN(without_a_spill_file_there_is_nothing_to_do_or_no_place_for_it);
+	RUN(a_closed_store_is_not_cleaned);
+	return check_finish(__FILE__);
+}
