@@ -173,9 +173,9 @@ class _Bench:
         load.put(self.tm.frame_counts().free)
 
     def sizes(self) -> Iterator[int]:
-        """Powers of two of a chunk up to the contract, small ones more often."""
+        """Powers of two of a chunk up to the contract, each half as often as the one before."""
         sizes = [_CHUNK << i for i in range(32) if _CHUNK << i <= self.arguments.contract_bytes]
-        weights = np.array([size**-0.5 for size in sizes])
+        weights = np.array([1 / size for size in sizes])
         while True:
             yield int(self.random.choice(sizes, p=weights / weights.sum()))
 

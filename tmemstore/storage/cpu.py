@@ -18,6 +18,7 @@ from tmemstore.stores.tmem import TmemStore
 from tmemstore.units import PAGE_SIZE
 
 _FRAMES: Final = 1024
+_MIGRATED: Final = _FRAMES // 2
 _CHECKSUM_NS: Final = 350
 """The checksum of a page that is gathered into a write, as seen on a 2-core EPYC: an estimate, not measured here."""
 _SMALL_BYTES: Final = PAGE_SIZE // 8
@@ -47,7 +48,7 @@ class _Effort:
     pages: int
 
 
-_QUICK: Final = _Effort(passes=7, drops=1, copies=7, pieces=256, buffer_bytes=16 << 20, pages=48)
+_QUICK: Final = _Effort(passes=7, drops=5, copies=7, pieces=256, buffer_bytes=16 << 20, pages=48)
 _FULL: Final = _Effort(passes=150, drops=40, copies=150, pieces=1024, buffer_bytes=128 << 20, pages=384)
 
 
@@ -57,12 +58,13 @@ def measure_cpu(*, quick: bool = False) -> CpuProfile:
     Raises `EnvironmentLacks` or `MemoryError` where there is no memory for the buffers (up to 140 MiB, quick 24 MiB).
     """
     effort = _QUICK if quick else _FULL
-    single, empty, dropped, zeroed = _measure_region(effort)
+    single, empty, dropped, zeroed, migrated = _measure_region(effort)
     small, whole = _measure_copies(effort)
     compress_ns, compress_permille = _measure_codecs(effort)
     t0_ns, empty_ns = _median(single), _median(empty)
-    moved_ns = _median(whole)
-    move_ps = max(0, round((moved_ns - _median(small)) * 1000 / (PAGE_SIZE - _SMALL_BYTES)))
+    copied_ns = _median(whole)
+    move_ps = max(0, round((copied_ns - _median(small)) * 1000 / (PAGE_SIZE - _SMALL_BYTES)))
+    moved_ns = max(_median(migrated) // _MIGRATED, copied_ns)
     return CpuProfile(
         t0_ns=max(1, t0_ns),
         frame_ns=max(1, (empty_ns - t0_ns) // _FRAMES),
@@ -71,10 +73,10 @@ def measure_cpu(*, quick: bool = False) -> CpuProfile:
         move_ps=move_ps,
         compress_ns=compress_ns,
         compress_permille=compress_permille,
-        object_ns=moved_ns + _CHECKSUM_NS,
+        object_ns=copied_ns + _CHECKSUM_NS,
         zero_ns=max(1, _median(zeroed) // _FRAMES),
         spread_permille=thinned(
-            permille for times in (empty, dropped, zeroed, whole) for permille in permille_of(times, _median(times))
+            permille for times in (empty, dropped, zeroed, migrated) for permille in permille_of(times, _median(times))
         ),
     )
 
@@ -83,8 +85,11 @@ def _median(times: Sequence[int]) -> int:
     return nearest_rank(sorted(times), 0.5)
 
 
-def _measure_region(effort: _Effort) -> tuple[Times, Times, Times, Times]:
-    """Allocations on a scratch region: of one free frame, of a free region, of clean pages, and zeroing alone; ns."""
+def _measure_region(effort: _Effort) -> tuple[Times, Times, Times, Times, Times]:
+    """Allocations on a scratch region, in ns.
+
+    Of one free frame, of a free region, of clean pages; zeroing alone; migrating frontswap pages alone.
+    """
     scratch = Region(_FRAMES * PAGE_SIZE)
     store = TmemStore(scratch, codec="none")
     try:
@@ -96,18 +101,30 @@ def _measure_region(effort: _Effort) -> tuple[Times, Times, Times, Times]:
         single = [_allocation(store, 1).elapsed_ns for _ in passes]
         empty = [_allocation(store, _FRAMES).elapsed_ns for _ in passes]
         zeroed = [_allocation(store, _FRAMES, zero=True).zero_ns for _ in passes]
+        migrated = [_migration_ns(store) for _ in range(effort.drops)]
     finally:
         store.close()
         scratch.close()
-    return single, empty, dropped, zeroed
+    return single, empty, dropped, zeroed, migrated
 
 
-def _fill(store: TmemStore) -> None:
-    pool = store.new_pool()
+def _fill(store: TmemStore, pages: int = _FRAMES, *, persistent: bool = False) -> int:
+    pool = store.new_pool(persistent=persistent)
     page = bytearray(PAGE_SIZE)
     page[-1] = 1  # not same-filled
-    for number in range(_FRAMES):
+    for number in range(pages):
         store.put(pool, number, 0, page)
+    return pool
+
+
+def _migration_ns(store: TmemStore) -> int:
+    """Frontswap pages fill the lower half of the free region, and leave it for the upper one."""
+    pool = _fill(store, _MIGRATED, persistent=True)
+    request = Request(frames=_MIGRATED, costs=_NoCost(), effort=Effort.MIGRATE, start_pfn=0)
+    with allocate(store, request) as contig:
+        taken_ns = contig.report.write_ns
+    store.destroy_pool(pool)
+    return taken_ns
 
 
 class _NoCost:
