@@ -139,7 +139,8 @@ enum { TMS_CONTRACTS = 8 };
  * uncopied object takes of the CPU, whichever way it leaves. */
 struct tms_ceiling {
 	uint64_t window_chunks;
-	uint64_t cpu_ns;       /* that a window may take of the CPU */
+	uint64_t drops_ns;     /* that isolating and dropping may take, a window; all else must wait for it */
+	uint64_t cpu_ns;       /* that they and moving its objects may take */
 	uint64_t frame_ns, drop_ns, object_ns, byte_ps;
 	uint64_t device_bytes; /* that the device takes within the deadline; UINT64_MAX: bounded otherwise */
 };

@@ -31,15 +31,20 @@ static uint64_t reserve_bytes_free(const struct ceiling_view *view)
 	return (uint64_t)reserve_free(view->reserve) << UNIT_SHIFT;
 }
 
-static uint64_t cpu_ns(const struct tms_ceiling *contract, const struct tms_chunk *chunk, const struct newcomer *newcomer)
+static uint64_t drops_ns(const struct tms_ceiling *contract, const struct tms_chunk *chunk, const struct newcomer *newcomer)
 {
 	uint64_t frontswap = (uint64_t)chunk->frames_frontswap + newcomer->frames;
 	uint64_t others = frontswap < TMS_CHUNK_FRAMES ? TMS_CHUNK_FRAMES - frontswap : 0;
-	uint64_t uncopied = (uint64_t)chunk->objects_uncopied + 1;
+	uint64_t objects = (uint64_t)chunk->objects_copied + chunk->objects_uncopied + 1;
+
+	return TMS_CHUNK_FRAMES * contract->frame_ns + (others + objects) * contract->drop_ns;
+}
+
+static uint64_t moves_ns(const struct tms_ceiling *contract, const struct tms_chunk *chunk, const struct newcomer *newcomer)
+{
 	uint64_t bytes = (uint64_t)chunk->bytes_uncopied + newcomer->bytes;
 
-	return TMS_CHUNK_FRAMES * contract->frame_ns + (others + chunk->objects_copied + uncopied) * contract->drop_ns +
-	       uncopied * contract->object_ns + bytes * contract->byte_ps / 1000;
+	return ((uint64_t)chunk->objects_uncopied + 1) * contract->object_ns + bytes * contract->byte_ps / 1000;
 }
 
 static bool keeps(const struct ceiling_view *view, const struct tms_ceiling *contract, const struct tms_chunk *chunk,
@@ -47,7 +52,9 @@ static bool keeps(const struct ceiling_view *view, const struct tms_ceiling *con
 {
 	uint64_t bytes = uncopied_bytes(chunk) + ((uint64_t)units_of(newcomer->bytes) << UNIT_SHIFT);
 
-	if (cpu_ns(contract, chunk, newcomer) * contract->window_chunks > contract->cpu_ns)
+	uint64_t drops = drops_ns(contract, chunk, newcomer) * contract->window_chunks;
+
+	if (drops > contract->drops_ns || drops + moves_ns(contract, chunk, newcomer) * contract->window_chunks > contract->cpu_ns)
 		return false;
 	return contract->device_bytes == UINT64_MAX ||
 	       bytes * contract->window_chunks <= contract->device_bytes + reserve_bytes_free(view);

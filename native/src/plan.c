@@ -100,10 +100,22 @@ static uint64_t cpu_ns(const struct plan_task *task, const struct plan *plan, co
 	return add_saturated(ns, plan->page_out, cost->object_ns, 1);
 }
 
+/* The device begins once the first batch is full, and with what came before it. */
+static uint64_t device_lane_ns(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost)
+{
+	uint64_t first = plan->page_out;
+
+	if (!plan->page_out)
+		return 0;
+	if (task->batch < plan->page_out_bytes)
+		first = add_saturated(0, plan->page_out, task->batch, plan->page_out_bytes);
+	return add_saturated(plan_device_ns(cost, plan->page_out_bytes + task->pending), first, cost->object_ns, 1);
+}
+
 uint64_t plan_price(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost)
 {
 	uint64_t cpu = cpu_ns(task, plan, cost);
-	uint64_t device = plan->page_out ? plan_device_ns(cost, plan->page_out_bytes) : 0;
+	uint64_t device = device_lane_ns(task, plan, cost);
 
 	return add_saturated(base_ns(task, plan, cost), cpu > device ? cpu : device, 1, 1);
 }
@@ -133,7 +145,7 @@ static struct plan with_compressed(const struct plan_task *task, const struct tm
 
 static bool device_is_slower(const struct plan_task *task, const struct tms_cost *cost, const struct plan *plan)
 {
-	return plan->page_out && plan_device_ns(cost, plan->page_out_bytes) > cpu_ns(task, plan, cost);
+	return device_lane_ns(task, plan, cost) > cpu_ns(task, plan, cost);
 }
 
 /* The fewest objects to compress so that the device is no longer the slower lane (writing), or so that

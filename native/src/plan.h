@@ -13,6 +13,8 @@ struct plan_task {
 	uint64_t uncopied; /* objects */
 	uint64_t bytes;    /* of them, each rounded up to a unit: what they take elsewhere */
 	uint64_t room;     /* bytes that can be moved elsewhere */
+	uint64_t pending;  /* bytes at the device that come before what is written */
+	uint64_t batch;    /* bytes of one write: so many are gathered before the device begins */
 	int32_t effort;
 	bool zero;
 	bool can_write;
@@ -26,7 +28,7 @@ struct plan {
 	bool feasible; /* at this effort */
 };
 
-/* The split whose slower lane ends first, by the expected cost. */
+/* The split whose slower lane ends first at a cost: that of the bound, if a deadline is to be kept. */
 struct plan plan_make(const struct plan_task *task, const struct tms_cost *cost);
 /* What a plan takes at a cost. */
 uint64_t plan_price(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost);

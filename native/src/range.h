@@ -32,6 +32,7 @@ struct surroundings {
 	uint64_t chunk_bytes_max; /* uncopied bytes that a chunk may hold by the ceilings; UINT64_MAX: no ceiling */
 	uint64_t window_chunks;   /* of the contract that sets this ceiling: a byte more in the reserve is shared by these */
 	uint32_t frontswap_permille; /* of the frames of a chunk that may hold frontswap data */
+	uint64_t pending_bytes;   /* of writes at the device */
 	bool can_write;           /* there is a spill file */
 	bool can_compress;        /* there is a denser codec */
 };

@@ -179,7 +179,10 @@ static uint64_t room_of(const struct search *search, const struct content *conte
 
 	if (around->chunk_bytes_max != UINT64_MAX) {
 		uint64_t outside = search->bytes_uncopied - min_u64(search->bytes_uncopied, content_bytes(content));
-		uint64_t allowed = around->chunk_bytes_max * chunks;
+		/* The last object that a chunk would take does not fit, on average. */
+		uint64_t object = content->uncopied ? content_bytes(content) / whole(content->uncopied) : 0;
+		uint64_t each = around->chunk_bytes_max > object ? around->chunk_bytes_max - object : 0;
+		uint64_t allowed = each * chunks;
 
 		inside = min_u64(inside, allowed > outside ? allowed - outside : 0);
 	}
@@ -196,6 +199,8 @@ static struct plan_task task_of(const struct search *search, const struct conten
 		.uncopied = whole(content->uncopied),
 		.bytes = content_bytes(content),
 		.room = content->uncopied ? room_of(search, content) : 0,
+		.pending = search->around->pending_bytes,
+		.batch = request->batch_bytes ? request->batch_bytes : UINT64_MAX,
 		.effort = request->effort,
 		.zero = request->zero,
 		.can_write = search->around->can_write,
@@ -261,7 +266,7 @@ static void consider(struct search *search, uint32_t start, const struct content
 	if (request->effort == TMS_EFFORT_FREE && content->clean + content->frontswap)
 		return;
 	task = task_of(search, content);
-	plan = plan_make(&task, &request->cost);
+	plan = plan_make(&task, &request->bound);
 	if (!plan.feasible)
 		return;
 	if (search->found && plan_price(&task, &plan, &request->cost) >= search->best->predicted_ns)
@@ -371,7 +376,7 @@ static uint64_t short_after(const struct search *search, const struct content *c
 		around.chunk_bytes_max += drained / around.window_chunks;
 	then.around = &around;
 	task = task_of(&then, content);
-	plan = plan_make(&task, &request->cost);
+	plan = plan_make(&task, &request->bound);
 	bound_ns = plan_price(&task, &plan, &request->bound);
 	if (bound_ns <= request->deadline_ns)
 		return 0;

@@ -261,12 +261,16 @@ static int refuse(struct reclaim *r, enum tms_reason reason)
 static struct surroundings surroundings_of(const tms_store *store)
 {
 	const struct ceiling_view view = holdings_ceiling(&store->held);
+	struct io_counters io = { 0 };
 
+	if (store->io)
+		io_read_counters(store->io, &io);
 	return (struct surroundings){ .reserve_bytes_free = (uint64_t)reserve_free(view.reserve) << UNIT_SHIFT,
 				      .reserve_bytes_used = (uint64_t)view.reserve->used << UNIT_SHIFT,
 				      .chunk_bytes_max = ceiling_chunk_bytes(&view),
 				      .window_chunks = ceiling_window_chunks(&view),
 				      .frontswap_permille = store->held.ceiling.limits.frontswap_permille,
+				      .pending_bytes = io.bytes_pending,
 				      .can_write = store->io != NULL,
 				      .can_compress = codec_compresses(&store->denser) };
 }

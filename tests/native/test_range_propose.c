@@ -172,7 +172,7 @@ static bool cheapest(const struct tms_alloc_request *r, const struct surrounding
 		*open |= !s.taken;
 		if (!s.taken && !(r->effort == TMS_EFFORT_FREE && s.clean + s.frontswap)) {
 			struct plan_task task = task_by_hand(r, around, &s);
-			struct plan plan = plan_make(&task, &r->cost);
+			struct plan plan = plan_make(&task, &r->bound);
 
 			if (plan.feasible && (!found || plan_price(&task, &plan, &r->cost) < best->predicted_ns)) {
 				found = true;

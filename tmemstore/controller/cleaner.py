@@ -77,7 +77,8 @@ def step(store: TmemStore, model: Model, policy: Policy) -> int:
     exhausted = False
     if policy.budget.limited:
         now_ns = background.now_ns(store)
-        policy.budget.note(now_ns, store.stats().spill_bytes_written)
+        written = store.stats().written_by_cause
+        policy.budget.note(now_ns, sum(written.values()) - written["measure"])
         exhausted = policy.budget.is_exhausted(now_ns)
     if changed or exhausted != was_exhausted:
         policy.on_change()
@@ -143,9 +144,7 @@ def advance(store: TmemStore, model: Model, policy: Policy, time_ns: int) -> Non
     left_ns = time_ns
     while left_ns > 0:
         state = step(store, model, policy)
-        if state in {background.IDLE, background.FULL}:
-            background.advance(store, left_ns)
-            break
-        # Something is under way: what it makes room for is begun as soon as it is done.
-        left_ns -= background.advance_to_event(store, min(left_ns, _SLICE_NS))
+        # What a completed transfer makes room for is begun at once; a busy cleaner looks again after a while.
+        most_ns = min(left_ns, _SLICE_NS) if state == background.BUSY else left_ns
+        left_ns -= background.advance_to_event(store, most_ns)
     step(store, model, policy)

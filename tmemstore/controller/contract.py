@@ -100,6 +100,7 @@ class Ceiling:
 
     contract: Contract
     window_chunks: int
+    drops_ns: int
     cpu_ns: int
     frame_ns: int
     drop_ns: int
@@ -199,54 +200,50 @@ class Layout:
     def ceiling(self, contract: Contract, cost: CostModel, *, may_write: bool) -> Ceiling:
         """The ceilings of a contract, by the cost at its (safer) confidence. `may_write`: the write budget allows it.
 
-        The deadline is cut in two: what the CPU does after and beside the writes (`cpu_ns`), and what the device gets
-        alone. The device's share is what is left of the deadline once a window full of `_per_frame` objects a frame
-        has been dropped, and at least half of it.
+        What must follow everything else, isolating and dropping, gets its own part of the deadline: as much as a window
+        full of `_per_frame` objects a frame takes, or half of it; moving and writing share the rest side by side.
         """
         frames = contract.chunks * _CHUNK_FRAMES
-        # A window in which each object has its bytes moved once: to the reserve, or into a write.
-        object_ns = max(cost.move_ns, cost.object_ns)
         zero_ns = contract.frames * cost.zero_ns if contract.zero else 0
-        fixed_ns = cost.t0_ns + _REACTION_NS + zero_ns
-        available_ns = max(0, contract.deadline_ns - fixed_ns)
-        if contract.kind == "hard":
-            cpu_ns, device_bytes = available_ns, UNLIMITED
-        else:
-            full_ns = frames * (cost.frame_ns + self._per_frame * cost.drop_ns)
+        available_ns = max(0, contract.deadline_ns - cost.t0_ns - _REACTION_NS - zero_ns)
+        drops_ns, device_bytes = available_ns, UNLIMITED
+        if contract.kind == "soft":
             least_ns = frames * (cost.frame_ns + cost.drop_ns)
-            cpu_ns = max(least_ns, min(available_ns // 2, full_ns + self._moving_ns(cost, object_ns)))
-            device_ns = available_ns - cpu_ns - pending_ns(contract.deadline_ns)
-            device_bytes = cost.device_bytes(device_ns) if self._can_write and may_write and device_ns > 0 else 0
+            full_ns = frames * (cost.frame_ns + self._per_frame * cost.drop_ns)
+            drops_ns = max(least_ns, min(available_ns // 2, full_ns))
+            device_ns = available_ns - drops_ns - pending_ns(contract.deadline_ns)
+            device_bytes = min(cost.device_bytes(device_ns), UNLIMITED - 1)
+            if not (self._can_write and may_write and device_ns > 0):
+                device_bytes = 0
         return Ceiling(
             contract=contract,
             window_chunks=contract.chunks,
-            cpu_ns=cpu_ns,
+            drops_ns=drops_ns,
+            cpu_ns=available_ns,
             frame_ns=cost.frame_ns,
             drop_ns=cost.drop_ns,
-            object_ns=object_ns,
+            object_ns=max(cost.move_ns, cost.object_ns),
             byte_ps=cost.move_ps,
-            device_bytes=min(device_bytes, UNLIMITED - 1) if contract.kind == "soft" else UNLIMITED,
+            device_bytes=device_bytes,
         )
-
-    def _moving_ns(self, cost: CostModel, object_ns: int) -> int:
-        objects = self._escape_bytes * self._per_frame // PAGE_SIZE
-        return objects * object_ns + self._escape_bytes * cost.move_ps // 1000
 
     def window_bytes(self, ceiling: Ceiling) -> int:
         """Uncopied bytes that a window may hold while the reserve is empty."""
-        if ceiling.contract.kind == "hard":
-            return self._escape_bytes
-        return min(ceiling.device_bytes + self._escape_bytes, ceiling.window_chunks * CHUNK_BYTES)
+        object_bytes = PAGE_SIZE // self._per_frame
+        object_ps = 1000 * (ceiling.object_ns + ceiling.drop_ns) + object_bytes * ceiling.byte_ps
+        frames_ns = ceiling.window_chunks * _CHUNK_FRAMES * ceiling.frame_ns
+        by_cpu = 1000 * max(0, ceiling.cpu_ns - frames_ns) * object_bytes // max(1, object_ps)
+        room = self._escape_bytes if ceiling.contract.kind == "hard" else ceiling.device_bytes + self._escape_bytes
+        return min(room, by_cpu, ceiling.window_chunks * CHUNK_BYTES)
 
     def region_bytes(self, ceilings: Sequence[Ceiling]) -> int:
         """Uncopied bytes that region and reserve may hold together, by all contracts; the region's size if none."""
         all_chunks = -(-self._region_frames // _CHUNK_FRAMES)
         limits = [self._region_frames * PAGE_SIZE]
         for ceiling in ceilings:
+            limits.append(self.window_bytes(ceiling) * all_chunks // ceiling.window_chunks)
             if ceiling.contract.kind == "hard":
                 limits.append(self._escape_bytes)
-            else:
-                limits.append(self.window_bytes(ceiling) * all_chunks // ceiling.window_chunks)
         return min(limits)
 
     def largest_percent(self, ceilings: Sequence[Ceiling], *, copies: bool) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _NO_DEADLINE_NS: Final = 60_000_000_000
+_TIME_END_NS: Final = 2**63
 
 
 class Controller:
@@ -278,8 +279,8 @@ class Controller:
     def advance(self, time: int | str) -> None:
         """Lets virtual time pass, with the cleaner at work in it; `ValueError` if the store runs in real time."""
         time_ns = parse_time_ns(time)
-        if time_ns < 0:
-            raise ValueError(f"time does not run backwards: {time}")
+        if not 0 <= time_ns < _TIME_END_NS:
+            raise ValueError(f"time runs forwards, by less than 2**63 ns at once, not by {time}")
         if not self.store.virtual_time:
             raise ValueError("the store runs in real time; open it with virtual_time=True")
         cleaner.advance(self.store, self._model, self._ruler.policy, time_ns)
@@ -291,8 +292,11 @@ class Controller:
         """
         if slow is not None and not 1 <= slow <= 10**6:
             raise ValueError(f"slow is a factor from 1 to 10**6, or None for a stall, not {slow}")
+        after_ns, duration_ns = parse_time_ns(after), parse_time_ns(duration)
+        if not (0 <= after_ns < _TIME_END_NS and 0 < duration_ns < _TIME_END_NS):
+            raise ValueError(f"an episode begins now or later and has a length, not after={after}, duration={duration}")
         permille = 0 if slow is None else round(1000 * slow)
-        background.add_episode(self.store, parse_time_ns(after), parse_time_ns(duration), permille)
+        background.add_episode(self.store, after_ns, duration_ns, permille)
 
     # ---- looking in ------------------------------------------------------------------------------------
 

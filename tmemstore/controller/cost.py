@@ -33,14 +33,14 @@ class CostModel:
     ... 2 GiB may take beyond that (16 values; empty: nothing).
     """
 
-    t0_ns: int = 20_000
+    t0_ns: int = 5_000
     frame_ns: int = 25
     drop_ns: int = 100
     move_ns: int = 300
     move_ps: int = 150
     compress_ns: int = 20_000
     compress_permille: int = 850
-    object_ns: int = 0
+    object_ns: int = 500
     byte_ps: int = 8_000
     zero_ns: int = 400
     spread_ns: tuple[int, ...] = ()

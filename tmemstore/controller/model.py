@@ -34,7 +34,9 @@ _REFRESH_SAMPLES: Final = 64
 """New device samples until the quantiles are computed again: a few ms of work each time."""
 _SMALLEST_BYTES: Final = 16 << 10
 """Of a write that counts as a sample: smaller ones say more about a request than about its bytes."""
-_RECENT: Final = 32
+_ENOUGH: Final = 32
+"""Samples from which a quantile means anything."""
+_RECENT: Final = 8
 _CHANGE: Final = 1.5
 """If the median of the recent samples is off by this factor the device has changed: older samples say nothing now."""
 _MEDIAN: Final = 0.5
@@ -140,7 +142,7 @@ class Model:
         level = replace(self._cost, spread_ns=self._spread(confidence))
         if confidence <= _MEDIAN:
             return level
-        if len(self._excess_ns) < _RECENT:
+        if len(self._excess_ns) < _ENOUGH:
             level = replace(level, byte_ps=round(level.byte_ps * _FIRST_SPREAD))
         return level.cpu_scaled(self._cpu_spread(confidence))
 
@@ -199,7 +201,7 @@ class Model:
             self._excess_ns.extend(ns - self._lane.request_time_ns(size) for size, ns in large)
             self._fresh += len(large)
             changed = self._has_changed()
-            if changed or self._fresh >= _REFRESH_SAMPLES or len(self._excess_ns) <= 2 * _RECENT:
+            if changed or self._fresh >= _REFRESH_SAMPLES or len(self._excess_ns) <= 2 * _ENOUGH:
                 self._fit()
                 return True
             return False

@@ -131,7 +131,8 @@ def _model(store: TmemStore, given: StorageProfile | EmulatedDevice | CostModel 
         cpu = given.cpu or measure_cpu(quick=True)
         source = "measured" if given.source == "measured" else "assumed"
         return Model(_cost(cpu, source), given.write, batch_bytes=BATCH_BYTES, virtual=store.virtual_time)
-    cost = _cost(measure_cpu(quick=True), "measured")
+    # In virtual time the CPU is a model as well, so that the same seed gives the same history on any machine.
+    cost = CostModel() if store.virtual_time else _cost(measure_cpu(quick=True), "measured")
     if store.spill is None:
         return Model(cost, None, batch_bytes=BATCH_BYTES, virtual=store.virtual_time)
     return _measured(store, cost)
