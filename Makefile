@@ -23,7 +23,7 @@ SANITIZE_TESTS := tests/unit tests/laws tests/faults tests/property
 SANITIZE_PRELOAD = $(shell $(CC) -print-file-name=libasan.so) $(filter /%,$(shell $(CC) -print-file-name=libstdc++.so.6))
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench lint format sanitize tsan sdist wheel clean
+.PHONY: help build test bench soak lint format sanitize tsan sdist wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ test: build ## run all tests: C programs, laws, properties, packaging
 
 bench: build ## measure eviction time against the ratio, on this machine's pages, into bench/results/latest
 	@$(BIN)/tmemstore bench eviction --out bench/results/latest $(BENCH_ARGS)
+
+soak: build ## hold the promise at full size, for hours, into bench/results/deadline (SOAK_ARGS="--rows LIST --scale X")
+	@$(BIN)/python bench/soak.py $(SOAK_ARGS)
 
 lint: build ## ruff, mypy, gcc's warnings, import contracts, file length
 	$(BIN)/ruff check .

@@ -172,6 +172,7 @@ class Window:
     to_page_out: int
     bytes_to_page_out: int
     bytes_short: int
+    served_ns: int
     predicted_ns: int
     p99_ns: int
     bound_ns: int

@@ -80,6 +80,7 @@ struct tms_window {
 	uint64_t to_migrate, to_compress, to_page_out;
 	uint64_t bytes_to_page_out;
 	uint64_t bytes_short;
+	uint64_t served_ns; /* refused for time: of the write that the device is at, what is behind it */
 	uint64_t predicted_ns, p99_ns, bound_ns;
 };
 

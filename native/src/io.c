@@ -30,6 +30,7 @@ static void take_sample(struct io *io, const struct io_request *request)
 	uint64_t from_ns = request->begun_ns > io->last_write_ns ? request->begun_ns : io->last_write_ns;
 
 	io->last_write_ns = now_ns;
+	io->counters.serving_since_ns = io->counters.writes_pending > 1 ? now_ns : 0;
 	if (request->error)
 		return;
 	io->samples++;

@@ -48,6 +48,7 @@ struct io_counters {
 	uint64_t read_errors;
 	uint64_t writes_pending;
 	uint64_t bytes_pending; /* of them */
+	uint64_t serving_since_ns; /* the clock when the write that is served now came to its turn; 0: none is */
 	uint64_t reads_pending;
 };
 

@@ -19,6 +19,8 @@ void io_submit(struct io *io, struct io_request *request)
 	request->error = 0;
 	pthread_mutex_lock(&io->lock);
 	request->begun_ns = clock_now_ns(&io->config.clock);
+	if (request->op == IO_WRITE && !io->counters.writes_pending)
+		io->counters.serving_since_ns = request->begun_ns;
 	io->counters.writes_pending += request->op == IO_WRITE;
 	io->counters.bytes_pending += request->op == IO_WRITE ? request->bytes : 0;
 	io->counters.reads_pending += request->op == IO_READ;

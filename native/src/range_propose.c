@@ -159,22 +159,25 @@ static uint64_t frames_elsewhere(const struct search *search, const struct conte
 
 /* Objects of several classes do not pack without gaps, nor fill the last span of each; raw pages do. */
 #define DENSITY_PERCENT 90
+#define OPEN_SPANS_FRAMES 128
 
 static uint64_t content_bytes(const struct content *content)
 {
 	return whole(content->units) << UNIT_SHIFT;
 }
 
-static uint64_t density_percent(const struct content *content)
+static uint64_t room_in_frames(const struct content *content, uint64_t frames)
 {
-	return whole(content->bytes) == whole(content->uncopied) * TMS_PAGE_SIZE ? 100 : DENSITY_PERCENT;
+	if (whole(content->bytes) == whole(content->uncopied) * TMS_PAGE_SIZE)
+		return frames * TMS_PAGE_SIZE;
+	return frames > OPEN_SPANS_FRAMES ? (frames - OPEN_SPANS_FRAMES) * TMS_PAGE_SIZE / 100 * DENSITY_PERCENT : 0;
 }
 
 static uint64_t room_of(const struct search *search, const struct content *content)
 {
 	const struct frame_table *frames = search->table->frames;
 	const struct surroundings *around = search->around;
-	uint64_t inside = frames_elsewhere(search, content) * TMS_PAGE_SIZE * density_percent(content) / 100;
+	uint64_t inside = room_in_frames(content, frames_elsewhere(search, content));
 	uint64_t chunks = frames->chunks - min_u64(frames->chunks, (search->request->frames + TMS_CHUNK_FRAMES - 1) >> CHUNK_SHIFT);
 
 	if (around->chunk_bytes_max != UINT64_MAX) {

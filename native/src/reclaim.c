@@ -275,6 +275,18 @@ static struct surroundings surroundings_of(const tms_store *store)
 				      .can_compress = codec_compresses(&store->denser) };
 }
 
+static void tell_recovery(tms_store *store, const struct tms_alloc_request *request, const struct surroundings *around,
+			  struct tms_window *window)
+{
+	struct io_counters io = { 0 };
+
+	window->bytes_short = range_recovery_bytes(&store->held.region->ranges, request, around, window);
+	if (store->io)
+		io_read_counters(store->io, &io);
+	if (io.serving_since_ns)
+		window->served_ns = clock_now_ns(&store->clock) - io.serving_since_ns;
+}
+
 /* With the lock held.  TMS_OK: the window is isolated. */
 static int begin(struct reclaim *r)
 {
@@ -286,7 +298,7 @@ static int begin(struct reclaim *r)
 	if (reason != TMS_REASON_NONE)
 		return refuse(r, reason);
 	if (r->request->refuse_over_bound && window->bound_ns > r->request->deadline_ns) {
-		window->bytes_short = range_recovery_bytes(&region->ranges, r->request, &around, window);
+		tell_recovery(r->store, r->request, &around, window);
 		return refuse(r, r->request->covered ? TMS_REASON_RECOVERING : TMS_REASON_DEADLINE);
 	}
 	r->start_pfn = (uint32_t)window->start_pfn;
@@ -328,7 +340,7 @@ int tms_propose(tms_store *store, const struct tms_alloc_request *request, struc
 	around = surroundings_of(store);
 	*reason = (int32_t)range_propose(&store->held.region->ranges, request, &around, &found);
 	if (*reason == TMS_REASON_NONE && request->refuse_over_bound && found.bound_ns > request->deadline_ns)
-		found.bytes_short = range_recovery_bytes(&store->held.region->ranges, request, &around, &found);
+		tell_recovery(store, request, &around, &found);
 	store_leave(store);
 	if (*reason != TMS_REASON_NONE)
 		return TMS_ALLOC_REFUSED;

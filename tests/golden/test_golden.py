@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tmemstore.cli.main import main
+from tmemstore.report.deadline import deadline_table
 from tmemstore.report.profile import profile_table
 from tmemstore.report.tables import eviction_table
 from tmemstore.storage.presets import PRESETS
@@ -22,6 +23,7 @@ UPDATE = os.environ.get("TMEMSTORE_UPDATE_GOLDEN") == "1"
 HELPS = {
     "help": [],
     "help-bench": ["bench"],
+    "help-bench-deadline": ["bench", "deadline"],
     "help-bench-eviction": ["bench", "eviction"],
     "help-calibrate": ["calibrate"],
     "help-doctor": ["doctor"],
@@ -54,6 +56,40 @@ ERRORS = (
     ["bench", "eviction", "--region", "1MiB", "--pages", "missing.npy"],
     ["bench", "eviction", "--region", "1MiB", "--pages", "file"],
     ["bench", "eviction", "--region", "1MiB", "--pages", "folder"],
+    ["bench", "eviction", "--region", "1MiB", "--escape", "5000"],
+    ["bench", "eviction", "--storage", "emulate:floppy"],
+    ["bench", "eviction", "--storage", "file"],
+    ["bench", "deadline", "--nonsense"],
+    ["bench", "deadline", "--region", "64MB"],
+    ["bench", "deadline", "--region", "1MiB"],
+    ["bench", "deadline", "--region", "32MiB"],
+    ["bench", "deadline", "--contract", "64MiB"],
+    ["bench", "deadline", "--contract", "64MiB:50"],
+    ["bench", "deadline", "--contract", "64MiB:0ms"],
+    ["bench", "deadline", "--contract", "64MiB:50ms:firm"],
+    ["bench", "deadline", "--contract", "64MiB:50ms:soft:99"],
+    ["bench", "deadline", "--confidence", "0.999"],
+    ["bench", "deadline", "--confidence", "100"],
+    ["bench", "deadline", "--confidence", "10"],
+    ["bench", "deadline", "--confidence", "sure"],
+    ["bench", "deadline", "--escape", "5000"],
+    ["bench", "deadline", "--escape", "0", "--quiet"],
+    ["bench", "deadline", "--writeback", "never"],
+    ["bench", "deadline", "--storage", "emulate:floppy"],
+    ["bench", "deadline", "--storage", "emulate:emmc5.1,sigma=x"],
+    ["bench", "deadline", "--storage", "lacking.json"],
+    ["bench", "deadline", "--storage", "real", "--virtual"],
+    ["bench", "deadline", "--storage", "real", "--scenario", "stalls"],
+    ["bench", "deadline", "--real", "--scenario", "pairs"],
+    ["bench", "deadline", "--real", "--virtual"],
+    ["bench", "deadline", "--scenario", "chaos"],
+    ["bench", "deadline", "--allocations", "0"],
+    ["bench", "deadline", "--threads", "65"],
+    ["bench", "deadline", "--gap", "20"],
+    ["bench", "deadline", "--seed", "-1"],
+    ["bench", "deadline", "--name", "a/b"],
+    ["bench", "deadline", "--out", "file"],
+    ["bench", "deadline", "--pages", "missing.npy", "--quiet"],
     ["doctor", "--format", "xml"],
     ["calibrate"],
     ["calibrate", "--spill", "spill.img", "--from", "file"],
@@ -115,6 +151,13 @@ def test_table_of_the_eviction_bench():
     table = eviction_table(document)
     assert max(len(line) for line in table.splitlines()) <= 80
     compare("table-eviction", table)
+
+
+@pytest.mark.parametrize("name", ["deadline-capacity", "deadline-pairs", "deadline-stalls"])
+def test_table_of_the_deadline_bench(name):
+    table = deadline_table(json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")))
+    assert max(len(line) for line in table.splitlines()) <= 80
+    compare(f"table-{name}", table)
 
 
 def test_table_of_a_profile():

@@ -23,7 +23,7 @@ static void set(const struct tms_ceilings *ceilings)
 static struct tms_ceilings device_ceiling(uint64_t window_chunks, uint64_t device_bytes)
 {
 	return (struct tms_ceilings){
-		.contract = { { .window_chunks = window_chunks, .cpu_ns = FULL / window_chunks, .device_bytes = device_bytes } },
+		.contract = { { .window_chunks = window_chunks, .drops_ns = UINT64_MAX, .cpu_ns = FULL / window_chunks, .device_bytes = device_bytes } },
 		.contracts = 1,
 		.frontswap_permille = 1000,
 	};
@@ -100,7 +100,7 @@ static void a_chunk_holds_no_more_than_its_share_of_a_window(void)
 static void what_the_cpu_has_time_for_is_kept_too(void)
 {
 	const struct tms_ceiling contract = {
-		.window_chunks = 2, .cpu_ns = 2 * 600000, .frame_ns = 10, .drop_ns = 100, .object_ns = 3000, .byte_ps = 500, .device_bytes = FULL
+		.window_chunks = 2, .drops_ns = UINT64_MAX, .cpu_ns = 2 * 600000, .frame_ns = 10, .drop_ns = 100, .object_ns = 3000, .byte_ps = 500, .device_bytes = FULL
 	};
 	const struct tms_ceilings ceilings = { .contract = { contract }, .contracts = 1, .frontswap_permille = 1000 };
 	uint32_t keys;
@@ -121,8 +121,8 @@ static void the_tightest_of_several_contracts_counts(void)
 	for (int first = 0; first < 2; first++) {
 		open_store(&(struct setup){ .frames = 2 * CHUNK });
 		ceilings.contracts = 2;
-		ceilings.contract[first] = (struct tms_ceiling){ .window_chunks = 2, .cpu_ns = FULL / 2, .device_bytes = 2 * share_of(200) };
-		ceilings.contract[!first] = (struct tms_ceiling){ .window_chunks = 1, .cpu_ns = FULL, .device_bytes = share_of(300) };
+		ceilings.contract[first] = (struct tms_ceiling){ .window_chunks = 2, .drops_ns = UINT64_MAX, .cpu_ns = FULL / 2, .device_bytes = 2 * share_of(200) };
+		ceilings.contract[!first] = (struct tms_ceiling){ .window_chunks = 1, .drops_ns = UINT64_MAX, .cpu_ns = FULL, .device_bytes = share_of(300) };
 		set(&ceilings);
 		CHECK_EQ(fill(RAW), 400);
 		fixture_close(&f);

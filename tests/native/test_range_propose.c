@@ -92,7 +92,7 @@ static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
 	return sum;
 }
 
-/* Free and clean frames of all the region but the window, as far as the frontswap share goes; nine tenths of them for
+/* Free and clean frames of all the region but the window, as far as the frontswap share goes; nine tenths of them but 128 for
  * packed objects, within what the chunks outside may hold; and the reserve. */
 static uint64_t room_by_hand(const struct tms_alloc_request *r, const struct surroundings *around, const struct sum *s)
 {
@@ -112,11 +112,16 @@ static uint64_t room_by_hand(const struct tms_alloc_request *r, const struct sur
 	frontswap -= s->frontswap;
 	if (room > (share > frontswap ? share - frontswap : 0))
 		room = share > frontswap ? share - frontswap : 0;
-	room = room * TMS_PAGE_SIZE * (s->bytes == s->uncopied * TMS_PAGE_SIZE ? 100 : 90) / 100;
+	if (s->bytes == s->uncopied * TMS_PAGE_SIZE)
+		room = room * TMS_PAGE_SIZE;
+	else
+		room = room > 128 ? (room - 128) * TMS_PAGE_SIZE / 100 * 90 : 0;
 	for (uint32_t c = 0; c < frames.chunks; c++)
 		bytes += frames.chunk[c].units_uncopied * UINT64_C(64);
 	if (around->chunk_bytes_max != UINT64_MAX) {
-		uint64_t allowed = around->chunk_bytes_max * (frames.chunks - chunks);
+		uint64_t object = s->uncopied ? s->units * 64 / s->uncopied : 0; /* the last one does not fit, on average */
+		uint64_t each = around->chunk_bytes_max > object ? around->chunk_bytes_max - object : 0;
+		uint64_t allowed = each * (frames.chunks - chunks);
 		uint64_t outside = bytes > s->units * 64 ? bytes - s->units * 64 : 0;
 
 		if (room > (allowed > outside ? allowed - outside : 0))
@@ -136,6 +141,8 @@ static struct plan_task task_by_hand(const struct tms_alloc_request *r, const st
 				   .zero = r->zero,
 				   .can_write = around->can_write,
 				   .can_compress = around->can_compress,
+				   .pending = around->pending_bytes,
+				   .batch = r->batch_bytes ? r->batch_bytes : UINT64_MAX,
 				   .prefers_no_write = r->no_wait };
 }
 
@@ -216,6 +223,9 @@ static struct tms_alloc_request any_request(uint64_t *rng)
 	r.cost.compress_permille = rng_below(rng, 3) * 400;
 	r.cost.compress_ns = rng_below(rng, 4000);
 	r.cost.spread_ns[0] = rng_below(rng, 2) * 100000;
+	r.bound = r.cost;
+	r.bound.object_ns = rng_below(rng, 3) * 1000;
+	r.batch_bytes = rng_below(rng, 2) * 65536;
 	r.no_wait = rng_below(rng, 2);
 	r.p99.frame_ns = 7;
 	r.p99.byte_ps = 2000;
@@ -230,6 +240,7 @@ static struct surroundings any_surroundings(uint64_t *rng)
 	return (struct surroundings){ .reserve_bytes_free = rng_below(rng, 3) * UINT64_C(300000),
 				      .chunk_bytes_max = rng_below(rng, 2) ? UINT64_MAX : rng_below(rng, 2000000),
 				      .frontswap_permille = rng_below(rng, 2) ? 1000 : rng_below(rng, 1001),
+				      .pending_bytes = rng_below(rng, 2) * UINT64_C(100000),
 				      .can_write = rng_below(rng, 4) != 0,
 				      .can_compress = rng_below(rng, 2) };
 }

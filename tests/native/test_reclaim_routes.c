@@ -133,6 +133,7 @@ static void the_routes_add_up(void)
 			request.cost.compress_permille = 1000;
 		if (rng_below(&rng, 2))
 			request.cost.byte_ps = 100000; /* so that the plan compresses */
+		request.bound = request.cost;
 		if (rng_below(&rng, 4) == 0)
 			CHECK_EQ(tms_device_episode(f.store, &(struct tms_episode){ .duration_ns = NSEC_PER_SEC, .slow_permille = 20000 }), TMS_OK);
 		CHECK_EQ(tms_chunks(f.store, 3, chunks), TMS_OK);

@@ -15,6 +15,7 @@ from tmemstore.bench.fill import FillError, InterleavedFill
 from tmemstore.bench.quantiles import median, nearest_rank, spread
 from tmemstore.bench.windows import dearest_start
 from tmemstore.cli.main import main
+from tmemstore.report.tables import eviction_table
 
 REGION = 8 << 20
 FRAMES = REGION // 4096
@@ -261,6 +262,18 @@ class TestWholeBench:
         rows = json.loads(capfd.readouterr().out)["rows"]
         assert all(row["endings"] == {"met": 0, "refused": 2, "aborted": 0} for row in rows)
         assert all(row["elapsed_ns"]["p50"] is None and row["ns_per_page"] is None for row in rows)
+
+    def test_an_emulated_device_needs_no_spill_file(self, pages_file, tmp_path, capfd):
+        emulated = ["--storage", "emulate:ufs3.1", "--escape", "128KiB", "--format", "json"]
+        assert run_cli(pages_file, tmp_path, *emulated) == 0
+        document = json.loads(capfd.readouterr().out)
+        assert document["machine"]["spill"]["filesystem"] is None
+        assert document["arguments"]["storage"] == "emulate:ufs3.1"
+        assert document["arguments"]["escape_bytes"] == 128 << 10
+        ratios = sorted(row["predicted_over_elapsed"] for row in document["rows"])
+        assert 0 < ratios[0] <= document["predicted_over_elapsed_p50"] <= ratios[-1]
+        assert all(path.name.startswith("eviction.") for path in tmp_path.iterdir())
+        assert "device emulate:ufs3.1, no deadline" in eviction_table(document)
 
     @pytest.mark.parametrize("codec", ["none", "zstd"])
     def test_other_codecs(self, pages_file, tmp_path, capfd, codec):

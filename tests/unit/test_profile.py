@@ -42,7 +42,7 @@ WHOLE_PROFILE = StorageProfile(
     random_write=Lane(200_000, 60_000),
     random_read=Lane(95_000, 12_000),
     sync_ns=(1_000_000, 9_000_000),
-    cpu=CpuProfile(800, 2, 30, 100, 60, 12_000, 850, 650, 30, (900, 1000, 1200)),
+    cpu=CpuProfile(800, 2, 30, 100, 60, 4_000, 400, 12_000, 850, 650, 30, (900, 1000, 1200)),
     device=DeviceId("ext4", "/dev/mmcblk1p3", 64 << 30, "file"),
     notes=("measured in a test",),
 )

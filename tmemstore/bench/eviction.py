@@ -7,7 +7,7 @@ again, the hole being refilled each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,7 @@ _COLLECTING_SHARE = 0.15
 _CHURN_DIVISOR = 32
 _CHECKED_PAGES = 64
 _CHECKED_FROM_SPILL = 32
+_EMULATED = "emulate:"
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is behind."""
@@ -40,7 +41,9 @@ Progress = Callable[[str, float], None]
 class Arguments:
     """What to measure, fully resolved.  Sizes in bytes, ratios in percent of frames that hold frontswap data.
 
-    ``spill``: path of the spill file, or None for a temporary one in or near the folder ``near``.
+    ``spill``: path of the spill file, or None for a temporary one in or near the folder ``near``.  ``storage``: what is
+    known of the device, as for ``tmemstore.open``; None: measured at open; "emulate:..." without ``spill`` keeps its
+    data in RAM.  ``escape_bytes``: RAM outside the region that pages may be moved to.
     ``pages``: "live" or the path of a ``.npy`` file.  Raises ValueError, naming the argument, for what cannot be
     measured.
     """
@@ -51,6 +54,8 @@ class Arguments:
     repeats: int = DEFAULT_REPEATS
     deadline_ns: int | None = None
     spill: str | None = None
+    storage: str | None = None
+    escape_bytes: int = 0
     codec: str = "lz4"
     pages: str = LIVE
     near: str = "."
@@ -63,6 +68,8 @@ class Arguments:
                 raise ValueError(f"--{name} is {size} bytes; it must be a positive multiple of {PAGE}")
         if self.region_bytes < _SMALLEST_REGION:
             raise ValueError(f"--region {_size(self.region_bytes)} is too small; it must be at least 1 MiB")
+        if self.escape_bytes < 0 or self.escape_bytes % PAGE:
+            raise ValueError(f"--escape is {self.escape_bytes} bytes; it must be a multiple of {PAGE}")
         if max(self.sizes_bytes) > self.region_bytes:
             raise ValueError(
                 f"--size {_size(max(self.sizes_bytes))} is larger than the region, {_size(self.region_bytes)}; "
@@ -86,10 +93,16 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     supply.check_memory(arguments.region_bytes, arguments.ratios, arguments.pages)
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        spill, temporary = stack.enter_context(supply.spill_file(arguments.spill, arguments.near))
+        spill, temporary = _spill(arguments, stack)
         tm = stack.enter_context(_open(arguments, spill))
         say("collecting pages", 0.0)
-        source = supply.collect(arguments.region_bytes, arguments.ratios, arguments.codec, arguments.pages)
+        source = supply.collect(
+            arguments.region_bytes,
+            arguments.ratios,
+            arguments.codec,
+            arguments.pages,
+            escape_bytes=arguments.escape_bytes,
+        )
         fill = stack.enter_context(closing(InterleavedFill(tm, source.file_pages, source.anon_pages)))
         for number, percent in enumerate(arguments.ratios):
             behind = _COLLECTING_SHARE + (1 - _COLLECTING_SHARE) * number / len(arguments.ratios)
@@ -107,25 +120,48 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             "repeats": arguments.repeats,
             "deadline_ns": arguments.deadline_ns,
             "spill": "temporary" if temporary else arguments.spill,
+            "storage": arguments.storage,
+            "escape_bytes": arguments.escape_bytes,
             "codec": arguments.codec,
             "pages": arguments.pages,
         },
         "pages": source.describe(),
         "rows": rows,
+        "predicted_over_elapsed_p50": _middle([row["predicted_over_elapsed"] for row in rows]),
     }
 
 
-def _open(arguments: Arguments, spill: str) -> tmemstore.Controller:
+def _spill(arguments: Arguments, stack: ExitStack) -> tuple[str | None, bool]:
+    """Return the path of the spill file and whether it is temporary; an emulated device needs none."""
+    if arguments.spill is None and (arguments.storage or "").startswith(_EMULATED):
+        return None, False
+    return stack.enter_context(supply.spill_file(arguments.spill, arguments.near))
+
+
+def _open(arguments: Arguments, spill: str | None) -> tmemstore.Controller:
     """Write-back: no page may get a copy, and be dropped for nothing, before an allocation asks for it."""
-    return tmemstore.open(arguments.region_bytes, spill=spill, codec=arguments.codec, writeback="back")
+    return tmemstore.open(
+        arguments.region_bytes,
+        spill=spill,
+        storage=arguments.storage,
+        escape=arguments.escape_bytes,
+        codec=arguments.codec,
+        writeback="back",
+    )
+
+
+def _middle(ratios: Sequence[float | None]) -> float | None:
+    """Return the nearest-rank median of those that are there."""
+    there = sorted(ratio for ratio in ratios if ratio is not None)
+    return there[(len(there) - 1) // 2] if there else None
 
 
 def _size(size_bytes: int) -> str:
     return tmemstore.units.format_size(size_bytes)
 
 
-def _store_facts(tm: tmemstore.Controller, spill: str) -> dict[str, object]:
-    filesystem, device = machine.mount_of(spill)
+def _store_facts(tm: tmemstore.Controller, spill: str | None) -> dict[str, object]:
+    filesystem, device = (None, None) if spill is None else machine.mount_of(spill)
     return {
         "copy_variant": tm.region.copy_variant,
         "region_notes": list(tm.region.notes),
@@ -214,6 +250,9 @@ class _Samples:
             **_work(self.dearest),
             "elapsed_ns": spread(elapsed),
             "elapsed_samples_ns": elapsed,
+            "predicted_over_elapsed": _middle(
+                [round(r.predicted_ns / r.elapsed_ns, 4) for r in self.dearest if r.ending != tmemstore.Ending.REFUSED]
+            ),
             "ns_per_page": None if typical is None else round(typical / frames),
             "p99_of_fewer_than_100": len(elapsed) < FEW_SAMPLES,
             "endings": _endings(self.dearest),

@@ -1,12 +1,12 @@
 """A foreground load with a memory: cleancache puts and gets, frontswap stores and loads, all compared with a shadow.
 
-The frontswap keys are a fixed space that is stored over and over, so that the store ages; which page lies under a key is
-remembered, and what comes back is compared.  One ``Load`` is driven by one thread.
+The frontswap keys are a fixed space that is stored over and over, so that the store ages; which page lies under a key
+is remembered, and what comes back is compared.  One ``Load`` is driven by one thread.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ class Counts:
     loaded: int = 0
     put: int = 0
     hits: int = 0
-    failures: list[str] = field(default_factory=list)
 
 
 class Load:
@@ -64,6 +63,11 @@ class Load:
         self.counts = Counts()
 
     # ---- frontswap ----
+
+    @property
+    def keys(self) -> int:
+        """How many frontswap offsets it has."""
+        return len(self._under)
 
     def store(self, count: int) -> int:
         """Store up to ``count`` pages under the next keys, or over them; stop at the first batch with a refusal.

@@ -11,10 +11,15 @@ from tmemstore.bench.quantiles import nearest_rank
 
 _SURE = 0.95
 _PERMILLES = (500, 990, 999, 1000)
+_ROUTES = ("clean_dropped", "copied_dropped", "migrated_inside", "migrated_reserve", "compressed", "paged_out")
+_CLOSE = 0.2
+"""By how much the time that a refusal names may be off what it really takes."""
+_SETTLING_PART = 10
+"""One in so many seconds of a capacity run is left to the store to settle in."""
 
 
 def upper_bound(misses: int, trials: int, sure: float = _SURE) -> float | None:
-    """Return the one-sided upper bound of a rate (Clopper and Pearson, 1934); 3/n for none of n. None without trials."""
+    """Return the one-sided upper bound of a rate (Clopper and Pearson, 1934): 3/n for none of n; None if n is 0."""
     if trials == 0:
         return None
     if misses >= trials:
@@ -53,6 +58,8 @@ class Outcome:
         self.reasons: Counter[str] = Counter()
         self.late = 0
         self.starved = 0
+        self.starved_aborted = 0
+        self.frames = self.frames_free = 0
         self.elapsed_ns: list[int] = []
         self.bounds_ns: list[int] = []
         self.predicted_ns: list[int] = []
@@ -67,10 +74,13 @@ class Outcome:
         self.endings[report.ending.value] += 1
         self.reasons[report.reason] += 1
         self.starved += report.starved
+        self.starved_aborted += report.starved and report.ending is tmemstore.Ending.ABORTED
         if report.ending is tmemstore.Ending.MET and report.commit_ns > report.deadline_ns:
             self.late += 1
         if report.ending is tmemstore.Ending.REFUSED:
             return
+        self.frames += report.window.frames
+        self.frames_free += report.window.frames_free
         self.elapsed_ns.append(report.elapsed_ns)
         self.bounds_ns.append(report.bound_ns)
         self.predicted_ns.append(report.predicted_ns)
@@ -79,14 +89,7 @@ class Outcome:
         self.commit_lag_ns.append(max(0, report.returned_ns - due_ns))
         if call_ns is not None:
             self.return_lag_ns.append(max(0, call_ns - report.returned_ns))
-        for name in (
-            "clean_dropped",
-            "copied_dropped",
-            "migrated_inside",
-            "migrated_reserve",
-            "compressed",
-            "paged_out",
-        ):
+        for name in _ROUTES:
             self.routes[name] += getattr(report, name)
 
     def to_document(self) -> dict[str, Any]:
@@ -100,6 +103,7 @@ class Outcome:
             "reasons": dict(self.reasons),
             "late": self.late,
             "starved": self.starved,
+            "starved_aborted": self.starved_aborted,
             "miss_rate": missed / covered if covered else None,
             "miss_rate_upper_95": upper_bound(missed, covered),
             "late_rate_upper_95": upper_bound(self.late, covered),
@@ -110,9 +114,11 @@ class Outcome:
             "elapsed_ns": _quantiles(self.elapsed_ns),
             "commit_lag_ns": _quantiles(self.commit_lag_ns),
             "interpreter_lag_ns": _quantiles(self.return_lag_ns),
+            "windows_in_use_percent": round(100 * (1 - self.frames_free / self.frames), 2) if self.frames else None,
             "routes": dict(self.routes),
             "recoveries": self._recoveries(),
             "capacity": self.capacity,
+            "capacity_worst": self._capacity_worst(),
         }
 
     def _tightness(self) -> float | None:
@@ -132,12 +138,45 @@ class Outcome:
         return ratios[len(ratios) // 2] if ratios else None
 
     def _recoveries(self) -> dict[str, Any]:
-        off = [abs(real / said - 1) for said, real in self.recoveries]
+        off = [abs(real - said) / max(1, said) for said, real in self.recoveries]
         return {
             "count": len(off),
-            "within_20_percent": sum(value <= 0.2 for value in off),  # noqa: PLR2004
+            "within_20_percent": sum(value <= _CLOSE for value in off),
             "said_and_took_ns": self.recoveries[:200],
         }
+
+    def _capacity_worst(self) -> dict[str, Any] | None:
+        """Return the worst of each figure over the seconds after the first tenth, in which the store settles."""
+        settled = self.capacity[len(self.capacity) // _SETTLING_PART :]
+        if not settled:
+            return None
+        return {
+            "frames_in_use_percent": min(second["frames_in_use_percent"] for second in settled),
+            "frontswap_percent": min(second["frontswap_percent"] for second in settled),
+            "refused": sum(second["refused"] for second in settled),
+            "holding": all(state["state"] == "holding" for second in settled for state in second["contracts"]),
+        }
+
+
+def store_facts(tm: tmemstore.Controller) -> dict[str, Any]:
+    """Return what the store holds, wrote and refused, how its bounds held so far, and its contracts as they stand."""
+    stats = tm.stats()
+    return {
+        "frames_in_use_percent": round(100 * (1 - stats.frames_free / stats.frames), 2),
+        "frontswap_percent": round(100 * stats.frames_frontswap / stats.frames, 2),
+        "uncopied_bytes": stats.uncopied_bytes,
+        "written_by_cause": stats.written_by_cause,
+        "stores_refused": stats.swap_rejects,
+        "allocs_run": stats.allocs_run,
+        "within_p50": stats.allocs_within_p50,
+        "within_p99": stats.allocs_within_p99,
+        "within_bound": stats.allocs_within_bound,
+        "ratio": str(tm.ratio),
+        "contracts": [
+            {"contract": str(state.contract), "state": state.state, "recovery_ns": state.recovery_ns}
+            for state in stats.contracts
+        ],
+    }
 
 
 def _quantiles(samples: list[int]) -> dict[str, int] | None:

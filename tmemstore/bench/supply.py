@@ -42,14 +42,16 @@ def check_memory(region_bytes: int, ratios: Sequence[int], pages: str) -> None:
         )
 
 
-def collect(region_bytes: int, ratios: Sequence[int], codec: str, pages: str) -> PageSource:
-    """Collect as many pages as the ratios need; of anonymous ones, by how well they compress.
+def collect(region_bytes: int, ratios: Sequence[int], codec: str, pages: str, *, escape_bytes: int = 0) -> PageSource:
+    """Collect as many pages as the ratios and the escape reserve need; of anonymous ones, by how well they compress.
 
     Raises PagesFileError or NotEnoughPages, with what to do.
     """
     frames = region_bytes // PAGE
     files = frames * (100 - min(ratios)) // 100 + spare_pages(frames)
     swap_frames = frames * max(ratios) // 100
+    if swap_frames:
+        swap_frames += escape_bytes // PAGE
     capacity = swap_frames * _MOST_PAGES_PER_FRAME + spare_pages(frames)
     with open_pages(pages, files, capacity, seed=_SEED) as source:
         anonymous = min(_SAMPLE_PAGES, swap_frames)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tmemstore.cli import output
+from tmemstore.cli import output, results, storage
 from tmemstore.cli.usage import EXIT_CODES, UsageError, checked, one_of, several, size, time_ns
 from tmemstore.units import parse_size
 
@@ -38,6 +38,7 @@ examples:
   tmemstore bench eviction --size 64MiB --deadline 50ms --repeats 100
   tmemstore bench eviction --spill /mnt/sdcard/spill.img --ratios 0,10,20
   tmemstore bench eviction --region 32MiB --size 8MiB,32MiB --format json
+  tmemstore bench eviction --storage emulate:sd-a2 --ratios 0,10,20
 
 {EXIT_CODES}"""
 
@@ -75,6 +76,13 @@ def add_parser(commands: Any) -> None:
         help="spill file or block device; a file that was not there is removed at the end (default: a temporary file "
         "beside DIR)",
     )
+    add(
+        "--storage",
+        metavar="WHAT",
+        help="what is known of the device: emulate:PRESET,... puts a model in its place (data in RAM, or in PATH), a "
+        "preset or the file of a profile is taken as given (default: measured at the start)",
+    )
+    add("--escape", type=size, default="0", metavar="SIZE", help="memory outside the area for pages (default: 0)")
     add(
         "--codec",
         type=one_of("lz4", "zstd", "none"),
@@ -125,13 +133,17 @@ def run(options: argparse.Namespace) -> int:
             repeats=options.repeats,
             deadline_ns=options.deadline,
             spill=options.spill,
+            storage=options.storage,
+            escape_bytes=options.escape,
             codec=options.codec,
             pages=options.pages,
             near=str(options.out),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
-    _prepare(options.out)
+    if options.storage is not None:
+        storage.check(options.storage)
+    results.prepare(options.out, f"{_NAME}.json")
     with output.progress(wanted=not options.quiet) as show:
         document = eviction.run(arguments, show)
     document["arguments"] |= {"out": str(options.out), "format": options.format}
@@ -163,34 +175,17 @@ def exit_code(document: dict[str, Any]) -> int:
     return 1 if failed else 0
 
 
-def _prepare(folder: Path) -> None:
-    """Make the output folder now: after two minutes of measuring is no time to find that it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f"{_NAME}.json"
-        with probe.open("a", encoding="utf-8"):
-            pass
-        if probe.stat().st_size == 0:
-            probe.unlink()
-    except OSError as error:
-        raise _not_writable(folder, error) from error
-
-
-def _not_writable(folder: Path, error: OSError) -> UsageError:
-    return UsageError(f"--out {folder} cannot be written to ({error.strerror or error}); name another folder")
-
-
 def _save(document: dict[str, Any], folder: Path, *, quiet: bool) -> list[Path]:
     from tmemstore import EnvironmentLacks
     from tmemstore.report.plots import eviction_figure
 
     path = folder / f"{_NAME}.json"
     try:
-        path.write_text(output.json_text(document), encoding="utf-8")
+        results.save(document, path)
         return [path, *eviction_figure(document, folder, _NAME)]
     except EnvironmentLacks as error:
         if not quiet:
             output.remark(str(error))
         return [path]
     except OSError as error:
-        raise _not_writable(folder, error) from error
+        raise results.not_writable(folder, error) from error

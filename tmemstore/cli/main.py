@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from tmemstore.cli import bench_eviction, calibrate, doctor, output
+from tmemstore.cli import bench_deadline, bench_eviction, calibrate, doctor, output
 from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
 
 FINE = 0
@@ -26,6 +26,7 @@ examples:
   tmemstore doctor                 what this machine gives, what it lacks
   tmemstore calibrate --spill x    how fast this machine and the storage are
   tmemstore bench eviction         eviction time against the ratio
+  tmemstore bench deadline         is a promised time kept, whatever happens?
 
 Sizes are bytes, or K, M, G and KiB, MiB, GiB (powers of 1024); times are ns,
 us, ms or s. Results go to standard output, everything else to standard error.
@@ -46,19 +47,22 @@ def build_parser() -> Parser:
         usage="tmemstore bench [-h] BENCHMARK ...",
         help="measure on this machine",
         description="Benchmarks on real pages of this machine.",
-        epilog="example:\n  tmemstore bench eviction --help",
+        epilog="examples:\n  tmemstore bench eviction --help\n  tmemstore bench deadline --help",
     )
     benches = bench.add_subparsers(
         prog="tmemstore bench", title="benchmarks", metavar="BENCHMARK", dest="benchmark", required=True
     )
     bench_eviction.add_parser(benches)
+    bench_deadline.add_parser(benches)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; ``argv`` defaults to the arguments of the process."""
     parser = build_parser()
-    options, unknown = parser.parse_known_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options, unknown = parser.parse_known_args(arguments)
+    options.command_line = arguments
     name = " ".join(part for part in ("tmemstore", options.command, getattr(options, "benchmark", None)) if part)
     if unknown:
         parser.exit(WRONG_USAGE, f"{name}: unknown argument {unknown[0]}; see {name} --help\n")

@@ -21,6 +21,8 @@ _REACTION_NS: Final = 300_000
 _OBJECTS_PER_FRAME: Final = {"none": 1}
 _PACKED_PER_FRAME: Final = 4
 """Compressed pages in a frame that the CPU's share of a deadline is laid out for; more are bounded, not expected."""
+MARGIN: Final = 0.9
+"""Of what the device takes in time, admission uses so much, so that a sample more or less breaks no contract."""
 _SAFER: Final = 4
 """Ceilings are computed for a miss this many times rarer than the contract allows."""
 
@@ -212,7 +214,7 @@ class Layout:
             full_ns = frames * (cost.frame_ns + self._per_frame * cost.drop_ns)
             drops_ns = max(least_ns, min(available_ns // 2, full_ns))
             device_ns = available_ns - drops_ns - pending_ns(contract.deadline_ns)
-            device_bytes = min(cost.device_bytes(device_ns), UNLIMITED - 1)
+            device_bytes = int(MARGIN * min(cost.device_bytes(device_ns), UNLIMITED // 2))
             if not (self._can_write and may_write and device_ns > 0):
                 device_bytes = 0
         return Ceiling(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -178,11 +177,8 @@ class Controller:
     def _after(self, report: ReclaimReport, costs: Costs) -> None:
         """An allocation ran: what it showed is learned, what it left in the reserve is to be drained."""
         self._model.learn(report, costs)
-        with contextlib.suppress(PoolError):  # closed while the allocation was under way
-            if self._model.learn_writes(background.writes_served(self.store, self._model.writes_seen())):
-                self._ruler.refresh()
         if self._cleaner is not None:
-            self._cleaner.kick()
+            self._cleaner.kick()  # which learns from the writes as well: no work for a thread with a deadline
 
     def _explained(self, refused: AllocationRefused) -> AllocationRefused:
         if refused.report.reason != "recovering":

@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tmemstore.controller.convolve import sum_quantiles
@@ -70,6 +70,29 @@ def _quantile(sample: Sequence[float], confidence: float) -> float:
     return ordered[min(rank, len(ordered)) - 1]
 
 
+def _spread_table(excess_ns: Sequence[int], batch_bytes: int, confidence: float) -> tuple[int, ...]:
+    """What writes of `SPREAD_BYTES`, in batches, take beyond the linear part."""
+    if not any(excess_ns):
+        return ()
+    by_terms: dict[int, float] = {}
+    spread: list[int] = []
+    for size in SPREAD_BYTES:
+        terms = -(-size // batch_bytes)
+        if terms not in by_terms:
+            by_terms[terms] = sum_quantiles(excess_ns, terms, [confidence])[0]
+        spread.append(max(0, round(by_terms[terms]), *spread[-1:]))
+    return tuple(spread)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """The device's linear part, a byte, and what the samples took beyond it."""
+
+    byte_ps: int
+    batch_bytes: int
+    excess_ns: tuple[int, ...]
+
+
 class Model:
     """Coefficients that follow what is measured. Thread-safe.
 
@@ -79,6 +102,7 @@ class Model:
 
     def __init__(self, cost: CostModel, write: Lane | None, *, batch_bytes: int, virtual: bool = False) -> None:
         self._lock = threading.Lock()
+        self._virtual = virtual
         self._jitter_ns = _VIRTUAL_JITTER_NS if virtual else _JITTER_NS
         self._cost = cost
         self._batch_bytes = batch_bytes
@@ -97,7 +121,7 @@ class Model:
         if write is not None:
             fitted_ns = write.request_time_ns(batch_bytes)
             self._excess_ns.extend(fitted_ns * permille // 1000 - fitted_ns for permille in write.spread_permille)
-            self._fit()
+            self._refit()
 
     # ---- asking ----------------------------------------------------------------------------------------
 
@@ -109,9 +133,10 @@ class Model:
     def set_batch_bytes(self, batch_bytes: int) -> None:
         """From now on writes are of this size; what larger or smaller ones took beyond the fit stays as it is."""
         with self._lock:
-            if batch_bytes != self._batch_bytes:
-                self._batch_bytes = batch_bytes
-                self._fit()
+            if batch_bytes == self._batch_bytes:
+                return
+            self._batch_bytes = batch_bytes
+        self._refit()
 
     @property
     def version(self) -> int:
@@ -147,6 +172,8 @@ class Model:
         return level.cpu_scaled(self._cpu_spread(confidence))
 
     def _cpu_spread(self, confidence: float) -> float:
+        if self._virtual:
+            return 1.0
         if len(self._cpu_ratios) < _RATIOS_MIN:
             return min(_CPU_SPREAD_MAX, max([_FIRST_SPREAD, *self._cpu_ratios]))
         if confidence not in self._cpu_quantiles:
@@ -165,21 +192,8 @@ class Model:
     def _spread(self, confidence: float) -> tuple[int, ...]:
         """What writes of `SPREAD_BYTES` take beyond the linear part."""
         if confidence not in self._tables:
-            self._tables[confidence] = self._compute_spread(confidence)
+            self._tables[confidence] = _spread_table(tuple(self._excess_ns), self._batch_bytes, confidence)
         return self._tables[confidence]
-
-    def _compute_spread(self, confidence: float) -> tuple[int, ...]:
-        if not any(self._excess_ns):
-            return ()
-        sample = list(self._excess_ns)
-        by_terms: dict[int, float] = {}
-        spread = []
-        for size in SPREAD_BYTES:
-            terms = -(-size // self._batch_bytes)
-            if terms not in by_terms:
-                by_terms[terms] = sum_quantiles(sample, terms, [confidence])[0]
-            spread.append(max(0, round(by_terms[terms])))
-        return tuple(max(spread[: i + 1]) for i in range(len(spread)))
 
     # ---- learning --------------------------------------------------------------------------------------
 
@@ -188,7 +202,10 @@ class Model:
         return self._seen
 
     def learn_writes(self, samples: Sequence[tuple[int, int, int]]) -> bool:
-        """Takes in writes as (number, bytes, service_ns). True: the coefficients have changed."""
+        """Takes in writes as (number, bytes, service_ns). True: the coefficients have changed.
+
+        That takes some ms then, during which the model answers as before: the cleaner's work, not an allocation's.
+        """
         with self._lock:
             if not samples:
                 return False
@@ -201,10 +218,22 @@ class Model:
             self._excess_ns.extend(ns - self._lane.request_time_ns(size) for size, ns in large)
             self._fresh += len(large)
             changed = self._has_changed()
-            if changed or self._fresh >= _REFRESH_SAMPLES or len(self._excess_ns) <= 2 * _ENOUGH:
-                self._fit()
-                return True
-            return False
+            if not changed and self._fresh < _REFRESH_SAMPLES and len(self._excess_ns) > 2 * _ENOUGH:
+                return False
+        self._refit()
+        return True
+
+    def _refit(self) -> None:
+        with self._lock:
+            fitted = self._fit()
+            wanted = tuple(self._tables)
+        if fitted is None:
+            return
+        tables = {confidence: _spread_table(fitted.excess_ns, fitted.batch_bytes, confidence) for confidence in wanted}
+        with self._lock:
+            self._tables.update(tables)
+            self._cost = replace(self._cost, byte_ps=fitted.byte_ps)
+            self._version += 1
 
     def _fitted_ns(self) -> int:
         return max(1, self._lane.request_time_ns(self._batch_bytes)) if self._lane else 1
@@ -221,22 +250,19 @@ class Model:
         self._scales.clear()
         return True
 
-    def _fit(self) -> None:
+    def _fit(self) -> _Fitted | None:
         """Moves the linear part to the median of the sample, and the sample with it."""
         if self._lane is None or not self._excess_ns:
-            return
+            return None
         middle = sorted(self._excess_ns)[len(self._excess_ns) // 2]
         fitted_ns = max(1, self._fitted_ns() + middle)
         moved = fitted_ns - self._fitted_ns()
-        self._lane = Lane(min(self._lane.request_ns, fitted_ns - 1), 0)
-        per_byte_ps = max(1, (fitted_ns - self._lane.request_ns) * 1000 // self._batch_bytes)
-        self._lane = Lane(self._lane.request_ns, per_byte_ps)
+        request_ns = min(self._lane.request_ns, fitted_ns - 1)
+        self._lane = Lane(request_ns, max(1, (fitted_ns - request_ns) * 1000 // self._batch_bytes))
         self._excess_ns = deque((value - moved for value in self._excess_ns), maxlen=_DEVICE_SAMPLES)
-        self._cost = replace(self._cost, byte_ps=max(1, fitted_ns * 1000 // self._batch_bytes))
         self._fresh = 0
-        # At once, and not when somebody asks who is in a hurry.
-        self._tables = {confidence: self._compute_spread(confidence) for confidence in self._tables}
-        self._version += 1
+        byte_ps = max(1, fitted_ns * 1000 // self._batch_bytes)
+        return _Fitted(byte_ps, self._batch_bytes, tuple(self._excess_ns))
 
     def learn(self, report: ReclaimReport, costs: Costs) -> None:
         """Takes in an allocation that ran, with the coefficients that it was bounded by."""
@@ -252,7 +278,8 @@ class Model:
                 ratios.append(beyond_ns * scale / max(1, said_ns - report.predicted_ns))
                 if confidence == _P99 == costs.confidence:
                     break
-            if report.ending is Ending.MET:
+            # In virtual time the CPU takes what it is said to take.
+            if report.ending is Ending.MET and not self._virtual:
                 self._learn_cpu(report)
             self._learned += 1
             if self._learned % _RELEARN == 0 or self._learned < _RELEARN:
@@ -270,8 +297,9 @@ class Model:
             changes["drop_ns"] = _moved(self._cost.drop_ns, beyond_frames_ns / drops)
         moved = report.migrated_inside + report.migrated_reserve
         if moved >= _MOVED_MIN and not report.paged_out and not report.compressed:
-            bytes_ns = window.bytes_uncopied * self._cost.move_ps // 1000
-            changes["move_ns"] = _moved(self._cost.move_ns, max(1, report.write_ns - bytes_ns) / moved)
+            others_ns = self._cost.t0_ns + window.frames * self._cost.frame_ns
+            others_ns += window.bytes_uncopied * self._cost.move_ps // 1000
+            changes["move_ns"] = _moved(self._cost.move_ns, max(1, report.write_ns - others_ns) / moved)
         predicted_ns = self._cost.t0_ns + window.frames * self._cost.frame_ns + drops * self._cost.drop_ns
         predicted_ns += moved * self._cost.move_ns + window.bytes_uncopied * self._cost.move_ps // 1000
         used_ns = report.cpu_ns or report.elapsed_ns - report.waited_ns

@@ -58,7 +58,8 @@ def estimate(store: TmemStore, request: Request, cost: CostModel) -> Estimate:
 
 def recovery_ns(window: Window, cost: CostModel, batch_bytes: int) -> int:
     """How long the device takes, as expected, to make room for what a window is short of, in whole batches."""
-    return cost.device_ns(-(-window.bytes_short // batch_bytes) * batch_bytes)
+    whole_ns = cost.device_ns(-(-window.bytes_short // batch_bytes) * batch_bytes)
+    return max(1, whole_ns - min(window.served_ns, cost.device_ns(batch_bytes)))
 
 
 def _no_routes() -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from tmemstore.controller.cleaner import Policy, WriteBudget
 from tmemstore.controller.contract import (
+    MARGIN,
     Ceiling,
     Contract,
     ContractError,
@@ -128,7 +129,8 @@ class Ruler:
             demanded = self._layout.ceiling(
                 contract, self._model.costs(contract.confidence).bound, may_write=self.policy.request is not None
             )
-            most = max(ceiling.device_bytes, demanded.device_bytes) + head.reserve_bytes_free
+            device_bytes = int(demanded.device_bytes / MARGIN)
+            most = max(ceiling.device_bytes, device_bytes) + head.reserve_bytes_free
             held = head.window_bytes_uncopied
         if held <= most:
             return ContractState(contract, "holding", None, "", held, most)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmemstore.errors import EnvironmentLacks
-from tmemstore.report.tables import size_text
+from tmemstore.report.tables import device_text, size_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,10 +90,8 @@ def _draw_axes(axes: Axes, document: Mapping[str, Any]) -> None:
     entries = dict(zip(labels, handles, strict=True))
     entries[_PREDICTED] = entries.pop(_PREDICTED)
     axes.legend(entries.values(), entries.keys(), frameon=False, loc="upper left")
-    spill = document["machine"]["spill"]
     axes.set_title(
-        f"{size_text(arguments['region_bytes'])} region, {arguments['codec']}, spill file on {spill['filesystem']}"
-        + (", O_DIRECT" if spill["direct"] else ""),
+        f"{size_text(arguments['region_bytes'])} region, {arguments['codec']}, {device_text(document)}",
         loc="left",
         fontsize=10,
     )

@@ -48,6 +48,9 @@ def eviction_table(document: Mapping[str, Any]) -> str:
         lines.append(_FEW_RULE)
     worst = max((row["worst_chunk_deviation_points"] for row in rows), default=0.0)
     lines.append(f"Every 2 MiB chunk held the ratio within {worst:.1f} points.")
+    ratio = document.get("predicted_over_elapsed_p50")
+    if ratio is not None:
+        lines.append(f"Predicted is {ratio:.2f} of measured, at the median of the rows.")
     return "\n".join(lines) + "\n"
 
 
@@ -72,16 +75,22 @@ def milliseconds(time_ns: int | None) -> str:
 
 def _headline(document: Mapping[str, Any]) -> str:
     arguments = document["arguments"]
-    spill = document["machine"]["spill"]
     deadline = arguments["deadline_ns"]
     return "\n".join(
         (
             "Time to get a contiguous range back from cleancache and frontswap pages",
-            f"region {size_text(arguments['region_bytes'])}, codec {arguments['codec']}, spill file on "
-            f"{spill['filesystem']} {'with' if spill['direct'] else 'without'} O_DIRECT, "
+            f"region {size_text(arguments['region_bytes'])}, codec {arguments['codec']}, {device_text(document)}, "
             + ("no deadline" if deadline is None else f"deadline {milliseconds(deadline)} ms"),
         )
     )
+
+
+def device_text(document: Mapping[str, Any]) -> str:
+    """Return what an eviction document's pages were written to: "spill file on ext4 with O_DIRECT"."""
+    spill = document["machine"]["spill"]
+    if spill["filesystem"] is None:
+        return f"device {document['arguments']['storage']}"
+    return f"spill file on {spill['filesystem']} {'with' if spill['direct'] else 'without'} O_DIRECT"
 
 
 def _repeats(repeats: int) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tmemstore.region import Region
 from tmemstore.stats import Effort, ReclaimReport
@@ -60,7 +60,7 @@ def measure_cpu(*, quick: bool = False) -> CpuProfile:
     effort = _QUICK if quick else _FULL
     single, empty, dropped, zeroed, migrated = _measure_region(effort)
     small, whole = _measure_copies(effort)
-    compress_ns, compress_permille = _measure_codecs(effort)
+    codecs = _measure_codecs(effort)
     t0_ns, empty_ns = _median(single), _median(empty)
     copied_ns = _median(whole)
     move_ps = max(0, round((copied_ns - _median(small)) * 1000 / (PAGE_SIZE - _SMALL_BYTES)))
@@ -71,8 +71,10 @@ def measure_cpu(*, quick: bool = False) -> CpuProfile:
         drop_ns=max(1, (_median(dropped) - empty_ns) // _FRAMES),
         move_ns=max(0, moved_ns - PAGE_SIZE * move_ps // 1000),
         move_ps=move_ps,
-        compress_ns=compress_ns,
-        compress_permille=compress_permille,
+        pack_ns=codecs.pack_ns,
+        pack_permille=codecs.pack_permille,
+        compress_ns=codecs.compress_ns,
+        compress_permille=codecs.compress_permille,
         object_ns=copied_ns + _CHECKSUM_NS,
         zero_ns=max(1, _median(zeroed) // _FRAMES),
         spread_permille=thinned(
@@ -179,17 +181,27 @@ def _cache_bytes() -> int:
     return max(sizes, default=_UNKNOWN_CACHE_BYTES)
 
 
-def _measure_codecs(effort: _Effort) -> tuple[int, int]:
-    """Compressing a page that is kept as lz4 again with zstd level 1: ns a page, permille of the bytes that stay.
+class _Codecs(NamedTuple):
+    """Compressing a raw page with lz4, and what is kept as lz4 again with zstd: ns a page, permille that stay."""
 
-    Where the Python packages of the codecs are not there, compressing again is taken to save nothing.
-    """
+    pack_ns: int
+    pack_permille: int
+    compress_ns: int
+    compress_permille: int
+
+
+def _measure_codecs(effort: _Effort) -> _Codecs:
+    """Where the Python packages of the codecs are not there, compressing is taken to save nothing."""
     try:
         import lz4.block
         import zstandard
     except ImportError:
-        return _NO_CODEC_NS, 1000
-    kept = [lz4.block.compress(page, store_size=False) for page in _pages(effort.pages)]
+        return _Codecs(_NO_CODEC_NS, 1000, _NO_CODEC_NS, 1000)
+    kept, pack_times = [], []
+    for page in _pages(effort.pages):
+        begin = time.perf_counter_ns()
+        kept.append(lz4.block.compress(page, store_size=False))
+        pack_times.append(time.perf_counter_ns() - begin)
     dense = zstandard.ZstdCompressor(level=1)
     sizes: list[tuple[int, int]] = []
     times = []
@@ -199,7 +211,12 @@ def _measure_codecs(effort: _Effort) -> tuple[int, int]:
         times.append(time.perf_counter_ns() - begin)
         sizes.append((len(page), len(again)))
     before, after = (sum(column) for column in zip(*sizes, strict=True))
-    return max(1, _median(times)), -(-after * 1000 // before)
+    return _Codecs(
+        pack_ns=max(1, _median(pack_times)),
+        pack_permille=-(-before * 1000 // (PAGE_SIZE * len(kept))),
+        compress_ns=max(1, _median(times)),
+        compress_permille=-(-after * 1000 // before),
+    )
 
 
 def _pages(count: int) -> Iterator[bytes]:

@@ -23,7 +23,8 @@ LARGE_BYTES: Final = 512 << 10
 
 QUANTILES: Final = (("p50_ns", 0.5), ("p99_ns", 0.99), ("p999_ns", 0.999))
 
-_CPU_PERMILLES: Final = frozenset({"compress_permille", "spread_permille"})
+_CPU_RATIOS: Final = ("pack_permille", "compress_permille")
+_CPU_PERMILLES: Final = frozenset({*_CPU_RATIOS, "spread_permille"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,9 @@ class CpuProfile:
     """What a reclaim costs the CPU; times in ns, `move_ps` in picoseconds a byte.
 
     `t0_ns`: an allocation of one free frame. `frame_ns`: isolating and claiming a frame. `drop_ns`: dropping one page.
-    `move_ns` + bytes * `move_ps` / 1000: migrating one object. `compress_ns`: compressing one page again with the
-    denser codec; `compress_permille`: what is left of its bytes. `object_ns`: gathering one object into a write.
+    `move_ns` + bytes * `move_ps` / 1000: migrating one object. `pack_ns`, `pack_permille`: compressing a raw
+    page with lz4, and what is left of its bytes; `compress_ns`, `compress_permille`: the same for a page kept as lz4,
+    compressed again with zstd. `object_ns`: gathering one object into a write.
     `zero_ns`: zeroing one frame. `spread_permille`: measured / typical time of such work, a sorted sample of 1 to
     2048. Raises `TypeError`, `ValueError`.
     """
@@ -112,6 +114,8 @@ class CpuProfile:
     drop_ns: int
     move_ns: int
     move_ps: int
+    pack_ns: int
+    pack_permille: int
     compress_ns: int
     compress_permille: int
     object_ns: int
@@ -122,7 +126,8 @@ class CpuProfile:
         """Refuses coefficients below zero and samples that are empty or unsorted."""
         for name in self.coefficients():
             check_whole(name, getattr(self, name))
-        check_whole("compress_permille", self.compress_permille, PERMILLE_MAX)
+        for name in _CPU_RATIOS:
+            check_whole(name, getattr(self, name), PERMILLE_MAX)
         check_sample("spread_permille", self.spread_permille)
 
     @classmethod
@@ -140,7 +145,7 @@ class CpuProfile:
         """The CPU's part of a document; `ProfileError` for a field that is missing or wrong."""
         return cls(
             **{name: cpu.whole(name) for name in cls.coefficients()},
-            compress_permille=cpu.whole("compress_permille", PERMILLE_MAX),
+            **{name: cpu.whole(name, PERMILLE_MAX) for name in _CPU_RATIOS},
             spread_permille=cpu.sample("spread_permille"),
         )
 

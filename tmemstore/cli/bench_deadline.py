@@ -1,0 +1,294 @@
+"""``tmemstore bench deadline``: allocations under a contract, with a load beside them, each held to its end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tmemstore.cli import output, results, storage
+from tmemstore.cli.usage import EXIT_CODES, UsageError, checked, one_of, size, time_ns
+from tmemstore.units import parse_size, parse_time_ns
+
+_SCENARIOS = ("steady", "slower", "stalls", "pairs", "capacity", "unbound")
+_KINDS = ("soft", "hard")
+_LEAST_PERCENT = 50
+_ALL = 100
+_NOISY = 1.5
+"""The load average above which times say more about the other work than about tmemstore."""
+_DESCRIPTION = """\
+Ask for contiguous ranges of mixed sizes, again and again, under a contract,
+while a load puts and gets clean pages and stores, loads and forgets anonymous
+ones; hold every allocation to its ending (met, refused, aborted) and to the
+time that was predicted and promised, and compare every page at the end.
+
+With an emulated device it runs in virtual time, where a second of the device
+costs no second of yours; --real makes it last as long as it lasts, with the
+load on threads of its own and the way back into Python measured as well."""
+_EPILOG = f"""\
+scenarios:
+  steady    the device stays as it is
+  slower    from the middle on it is 10 times slower
+  stalls    it stalls fully for 120 ms, by turns before and during allocations
+  pairs     two allocations a --gap apart, the first from full windows; one that
+            is refused as recovering is tried until it would be met
+  capacity  no allocations: N seconds of stores at half the device's write rate
+  unbound   no contract and no deadline: how tight are the bounds?
+
+units:
+  SIZE is bytes or a number with K, M, G, KiB, MiB or GiB (powers of 1024).
+  TIME is a number with ns, us, ms or s. Times in the JSON are integer
+  nanoseconds. PERCENT is from 50 to below 100.
+
+files:
+  DIR/deadline-NAME.json
+
+examples:
+  tmemstore bench deadline
+  tmemstore bench deadline --contract 64MiB:50ms:soft --confidence 99.9 \\
+    --storage emulate:emmc5.1,sigma=0.1,pause_every=64MiB,pause=10ms
+  tmemstore bench deadline --scenario stalls --allocations 3000
+  tmemstore bench deadline --scenario pairs --gap 10ms --contract 8MiB:9ms:soft
+  tmemstore bench deadline --storage real --allocations 200
+
+{EXIT_CODES}"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``deadline`` to the benchmarks."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "deadline",
+        usage="tmemstore bench deadline [options]",
+        help="allocations under a contract: endings, coverage, tightness",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    _add_store(parser.add_argument)
+    _add_run(parser.add_argument)
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument(
+        "--virtual",
+        action="store_const",
+        const=True,
+        dest="virtual",
+        help="time passes in the model only (default where the storage is emulated)",
+    )
+    when.add_argument(
+        "--real", action="store_const", const=False, dest="virtual", help="time passes as it does (default elsewhere)"
+    )
+    parser.set_defaults(run=run)
+
+
+def _add_store(add: Any) -> None:
+    """What is opened."""
+    add("--region", type=size, default="256MiB", metavar="SIZE", help="the reserved area (default: 256MiB)")
+    add(
+        "--contract",
+        type=checked(_contract),
+        default="64MiB:50ms:hard",
+        metavar="SIZE:TIME[:soft|:hard]",
+        help="any window of SIZE within TIME; hard where it is left out (default: 64MiB:50ms:hard)",
+    )
+    add(
+        "--confidence",
+        type=checked(_percent),
+        default="99.9",
+        metavar="PERCENT",
+        help="of the bound, and of a soft contract (default: 99.9)",
+    )
+    add(
+        "--escape",
+        type=size,
+        default="16MiB",
+        metavar="SIZE",
+        help="memory outside the area to move pages to (default: 16MiB)",
+    )
+    add(
+        "--codec",
+        type=one_of("lz4", "zstd", "none"),
+        default="lz4",
+        metavar="CODEC",
+        help="how frontswap pages are kept: lz4, zstd or none (default: lz4)",
+    )
+    add(
+        "--writeback",
+        type=one_of("back", "behind", "through"),
+        default="behind",
+        metavar="POLICY",
+        help="when they are written: back (if asked to reclaim), behind (cold ones, in the background) or through "
+        "(every store) (default: behind)",
+    )
+    add(
+        "--storage",
+        default="emulate:emmc5.1",
+        metavar="WHAT",
+        help="emulate:PRESET,...; real: a temporary spill file beside DIR, measured at the start; a preset or the file "
+        "of a profile: the same file, taken as given (default: emulate:emmc5.1)",
+    )
+
+
+def _add_run(add: Any) -> None:
+    """What is done with it."""
+    add(
+        "--scenario",
+        type=one_of(*_SCENARIOS),
+        default="steady",
+        metavar="NAME",
+        help="what happens meanwhile, see below (default: steady)",
+    )
+    add(
+        "--allocations",
+        type=_number(1),
+        default="1000",
+        metavar="N",
+        help="how many; pairs, or seconds, in the scenarios of that name (default: 1000)",
+    )
+    add(
+        "--threads",
+        type=_number(1),
+        default="4",
+        metavar="N",
+        help="load, in real time (default: 4)",
+    )
+    add(
+        "--gap",
+        type=time_ns,
+        metavar="TIME",
+        help="between two allocations (default: as long as the device needs, drawn from the seed; in pairs: none)",
+    )
+    add("--seed", type=_number(0), default="1", metavar="N", help="of all that is drawn (default: 1)")
+    add(
+        "--pages",
+        default="live",
+        metavar="live|FILE.npy",
+        help="pages of this machine, or those of a NumPy file, uint8[n, 4096] (default: live)",
+    )
+    add(
+        "--format",
+        type=one_of("table", "json"),
+        default="table",
+        metavar="FORM",
+        help="what goes to standard output: table or json (default: table)",
+    )
+    add("--out", type=Path, default="bench-results", metavar="DIR", help="where the file goes (default: bench-results)")
+    add("--name", type=checked(_name), metavar="NAME", help="of the file (default: that of the scenario)")
+    add("-q", "--quiet", action="store_true", help="no progress, no remarks")
+
+
+# ---- reading the arguments ----
+
+
+def _contract(text: str) -> tuple[int, int, str]:
+    """Return bytes, ns and kind."""
+    parts = text.split(":")
+    form = "write SIZE:TIME, SIZE:TIME:soft or SIZE:TIME:hard, for example 64MiB:50ms:hard"
+    if len(parts) not in {2, 3}:
+        raise ValueError(f"{text!r} is no contract; {form}")
+    kind = parts[2] if len(parts) > 2 else "hard"  # noqa: PLR2004 - the third
+    if kind not in _KINDS:
+        raise ValueError(f"{kind!r} is no kind of contract; {form}")
+    return parse_size(parts[0]), parse_time_ns(parts[1]), kind
+
+
+def _percent(text: str) -> float:
+    """Return the fraction; decimal, so that 99.9 percent are 0.999 and not a hair more."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        raise ValueError(f"{text!r} is no percentage; write for example 99.9")
+    percent = Decimal(text)
+    if Decimal("0.5") <= percent < 1:
+        raise ValueError(
+            f"a confidence is a percentage on the command line: write {(100 * percent).normalize():f}, not {text}"
+        )
+    if not _LEAST_PERCENT <= percent < _ALL:
+        raise ValueError(f"a confidence is from 50 to below 100 percent, such as 99.9, not {text}")
+    return float(percent / _ALL)
+
+
+def _number(least: int) -> Callable[[str], int]:
+    """Return the type of an option that is a whole number of at least so much."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdecimal()) or int(text) < least:
+            raise ValueError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return checked(parse)
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise ValueError(f"{text!r} is no name for a file; use letters, digits, '.', '_' and '-'")
+    return text
+
+
+# ---- running ----
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run and report; returns 0, or 1 if an allocation was aborted or late."""
+    from tmemstore.bench import deadline
+
+    arguments = _arguments(options)
+    name = f"deadline-{options.name or options.scenario}.json"
+    results.prepare(options.out, name)
+    load_average = os.getloadavg()[0]
+    if load_average > _NOISY and not options.quiet:
+        output.remark(f"noisy machine: the load average is {load_average:.1f}; times may say more about other work")
+    with output.progress(wanted=not options.quiet) as show, storage.contract_errors():
+        document = deadline.run(arguments, show)
+    document["command"] = shlex.join(["tmemstore", *options.command_line])
+    try:
+        results.save(document, options.out / name)
+    except OSError as error:
+        raise results.not_writable(options.out, error) from error
+    if options.format == "json":
+        output.write(output.json_text(document))
+    else:
+        from tmemstore.report.deadline import deadline_table
+
+        output.write(deadline_table(document))
+    if not options.quiet:
+        output.remark(f"wrote {options.out / name}")
+    return exit_code(document)
+
+
+def _arguments(options: argparse.Namespace) -> Any:
+    from tmemstore.bench import deadline_arguments
+
+    if options.storage != deadline_arguments.REAL_DEVICE:
+        storage.check(options.storage)
+    contract_bytes, deadline_ns, kind = options.contract
+    emulated = options.storage.startswith(deadline_arguments.EMULATED)
+    try:
+        return deadline_arguments.Arguments(
+            scenario=options.scenario,
+            allocations=options.allocations,
+            region_bytes=options.region,
+            contract_bytes=contract_bytes,
+            deadline_ns=deadline_ns,
+            kind=kind,
+            confidence=options.confidence,
+            escape_bytes=options.escape,
+            codec=options.codec,
+            writeback=options.writeback,
+            storage=options.storage,
+            virtual=emulated if options.virtual is None else options.virtual,
+            threads=options.threads,
+            gap_ns=options.gap,
+            seed=options.seed,
+            pages=options.pages,
+            near=str(options.out),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def exit_code(document: dict[str, Any]) -> int:
+    """Return 1 if any allocation of the document was aborted or late, else 0."""
+    outcome = document["outcome"]
+    return 1 if outcome["endings"]["aborted"] or outcome["late"] else 0
