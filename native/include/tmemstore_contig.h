@@ -218,6 +218,15 @@ struct tms_write_sample {
 };
 int tms_measure_write(tms_store *store, uint64_t bytes, uint64_t budget_ns, struct tms_write_sample *ret);
 
+/* What the denser codec would leave of a few pages without a copy, the coldest: bytes before and after, in whole
+ * units of 64.  Nothing is changed.  Zeros: no such page, or no such codec. */
+struct tms_denser_sample {
+	uint64_t objects;
+	uint64_t bytes_before;
+	uint64_t bytes_after;
+};
+int tms_sample_denser(tms_store *store, struct tms_denser_sample *ret);
+
 /* The last completed writes.  service_ns: from the later of submission and the end of the one before. */
 struct tms_write_served {
 	uint64_t number; /* 1, 2, ... since the store was opened */

@@ -100,26 +100,6 @@ static uint64_t cpu_ns(const struct plan_task *task, const struct plan *plan, co
 	return add_saturated(ns, plan->page_out, cost->object_ns, 1);
 }
 
-/* The device begins once the first batch is full, and with what came before it. */
-static uint64_t device_lane_ns(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost)
-{
-	uint64_t first = plan->page_out;
-
-	if (!plan->page_out)
-		return 0;
-	if (task->batch < plan->page_out_bytes)
-		first = add_saturated(0, plan->page_out, task->batch, plan->page_out_bytes);
-	return add_saturated(plan_device_ns(cost, plan->page_out_bytes + task->pending), first, cost->object_ns, 1);
-}
-
-uint64_t plan_price(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost)
-{
-	uint64_t cpu = cpu_ns(task, plan, cost);
-	uint64_t device = device_lane_ns(task, plan, cost);
-
-	return add_saturated(base_ns(task, plan, cost), cpu > device ? cpu : device, 1, 1);
-}
-
 /* Bytes that so many compressed objects leave for others. */
 static uint64_t saved_bytes(const struct plan_task *task, const struct tms_cost *cost, uint64_t compressed)
 {
@@ -141,6 +121,36 @@ static struct plan with_compressed(const struct plan_task *task, const struct tm
 		plan.page_out = task->uncopied;
 	plan.migrate = task->uncopied - plan.page_out;
 	return plan;
+}
+
+/* The device begins once the first batch is full, and with what came before it. */
+static uint64_t device_lane_ns(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost)
+{
+	uint64_t first = plan->page_out;
+
+	if (!plan->page_out)
+		return 0;
+	if (task->batch < plan->page_out_bytes)
+		first = add_saturated(0, plan->page_out, task->batch, plan->page_out_bytes);
+	return add_saturated(plan_device_ns(cost, plan->page_out_bytes + task->pending), first, cost->object_ns, 1);
+}
+
+/* Compressing may gain less at this cost than at the one the plan was made by: more is written then. */
+static struct plan plan_at(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost)
+{
+	struct plan at = with_compressed(task, cost, plan->compress);
+
+	return plan->compress && at.page_out_bytes > plan->page_out_bytes ? at : *plan;
+}
+
+uint64_t plan_price(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost)
+{
+	struct plan at = plan_at(task, plan, cost);
+	uint64_t cpu = cpu_ns(task, &at, cost);
+	uint64_t device = device_lane_ns(task, &at, cost);
+
+	plan = &at;
+	return add_saturated(base_ns(task, plan, cost), cpu > device ? cpu : device, 1, 1);
 }
 
 static bool device_is_slower(const struct plan_task *task, const struct tms_cost *cost, const struct plan *plan)

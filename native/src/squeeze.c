@@ -48,6 +48,37 @@ void squeeze_run(struct squeeze *squeeze, tms_store *store)
 		compress(store, &squeeze->object[i]);
 }
 
+int tms_sample_denser(tms_store *store, struct tms_denser_sample *ret)
+{
+	struct tms_denser_sample sample = { 0 };
+	struct squeeze *squeeze = malloc(sizeof(*squeeze));
+	int code = squeeze ? store_enter(store) : TMS_E_NO_MEMORY;
+
+	if (code) {
+		free(squeeze);
+		return code;
+	}
+	squeeze->n = 0;
+	if (codec_compresses(&store->denser)) {
+		uint32_t id = store->held.aging.list[AGE_UNCOPIED].last;
+
+		while (id && squeeze_take(squeeze, store, id))
+			id = aging_newer(&store->held.aging, id);
+	}
+	store_leave(store);
+	squeeze_run(squeeze, store);
+	sample.objects = squeeze->n;
+	for (uint32_t i = 0; i < squeeze->n; i++) {
+		const struct squeezed *object = &squeeze->object[i];
+
+		sample.bytes_before += (uint64_t)units_of(object->size) << UNIT_SHIFT;
+		sample.bytes_after += (uint64_t)units_of(object->packed_size ? object->packed_size : object->size) << UNIT_SHIFT;
+	}
+	free(squeeze);
+	*ret = sample;
+	return TMS_OK;
+}
+
 bool squeeze_is_current(const tms_store *store, const struct squeezed *object)
 {
 	const struct entry *entry = holdings_entry(&store->held, object->id);

@@ -25,7 +25,7 @@ EIO, ENOSPC = 5, 28
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_device_that_fails_by_seed_loses_no_page(opened, seed):
-    rng = random.Random(seed)  # noqa: S311 - a history that can be repeated, no secret
+    rng = random.Random(seed)
     tm = opened("2MiB", spill=True, codec=rng.choice(["none", "lz4", "zstd"]), eviction=rng.choice(["fifo", "sieve"]))
     swap = tm.frontswap(0)
     pages = {}

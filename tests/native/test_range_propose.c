@@ -52,11 +52,31 @@ static void close_region(void)
 }
 
 struct sum {
-	uint64_t free, clean, frontswap, taken, copied, uncopied, bytes, units;
+	uint64_t free, clean, frontswap, taken, copied, uncopied, bytes, units, room;
 };
 
+/* Bytes that a chunk can take: free and clean frames, within the frontswap share and what it may hold without a copy. */
+static uint64_t chunk_room_by_hand(uint32_t index, const struct surroundings *around)
+{
+	const struct tms_chunk *c = &frames.chunk[index];
+	uint64_t all = frame_chunk_end(&frames, index) - index * (uint64_t)TMS_CHUNK_FRAMES;
+	uint64_t share = all * around->frontswap_permille / 1000;
+	uint64_t open = (uint64_t)c->frames_free + c->frames_clean;
+	uint64_t object = c->objects_uncopied ? c->bytes_uncopied / c->objects_uncopied : TMS_PAGE_SIZE;
+	uint64_t held = c->units_uncopied * UINT64_C(64) + object;
+
+	if (c->frames_leaving || share <= c->frames_frontswap)
+		return 0;
+	open = open < share - c->frames_frontswap ? open : share - c->frames_frontswap;
+	if (around->chunk_bytes_max == UINT64_MAX)
+		return open * TMS_PAGE_SIZE;
+	if (around->chunk_bytes_max <= held)
+		return 0;
+	return open * TMS_PAGE_SIZE < around->chunk_bytes_max - held ? open * TMS_PAGE_SIZE : around->chunk_bytes_max - held;
+}
+
 /* whole_chunks: a chunk that lies in the window as a whole counts with its own numbers, not by shares. */
-static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
+static struct sum add_up(const struct surroundings *around, uint32_t start, uint32_t n, bool whole_chunks)
 {
 	struct sum sum = { 0 };
 
@@ -69,6 +89,8 @@ static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
 		sum.taken += state == FRAME_ALLOCATED || frame_is_isolated(&frames, pfn);
 		sum.free += state == FRAME_FREE;
 		sum.clean += state == FRAME_CLEAN;
+		if (!whole && (state == FRAME_FREE || state == FRAME_CLEAN))
+			sum.room += chunk_room_by_hand(pfn >> CHUNK_SHIFT, around) / ((uint64_t)c->frames_free + c->frames_clean);
 		if (state == FRAME_SWAP || state == FRAME_PACKED) {
 			sum.frontswap++;
 			if (!whole) {
@@ -79,6 +101,7 @@ static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
 			}
 		}
 		if (whole && pfn == first) {
+			sum.room += chunk_room_by_hand(pfn >> CHUNK_SHIFT, around);
 			sum.copied += (uint64_t)c->objects_copied * SHARE;
 			sum.uncopied += (uint64_t)c->objects_uncopied * SHARE;
 			sum.bytes += (uint64_t)c->bytes_uncopied * SHARE;
@@ -92,41 +115,17 @@ static struct sum add_up(uint32_t start, uint32_t n, bool whole_chunks)
 	return sum;
 }
 
-/* Free and clean frames of all the region but the window, as far as the frontswap share goes; nine tenths of them but 128 for
- * packed objects, within what the chunks outside may hold; and the reserve. */
-static uint64_t room_by_hand(const struct tms_alloc_request *r, const struct surroundings *around, const struct sum *s)
+/* What all chunks can take, less what those of the window could; packed objects fill nine tenths of it but 128 frames;
+ * and the reserve. */
+static uint64_t room_by_hand(const struct surroundings *around, const struct sum *s)
 {
-	uint64_t chunks = (r->frames + TMS_CHUNK_FRAMES - 1) / TMS_CHUNK_FRAMES;
-	uint64_t share = (FRAMES - r->frames) * around->frontswap_permille / 1000;
-	uint64_t frontswap = 0;
 	uint64_t room = 0;
-	uint64_t bytes = 0;
 
-	for (uint32_t pfn = 0; pfn < FRAMES; pfn++) {
-		enum frame_state state = frame_state(&frames, pfn);
-
-		room += (state == FRAME_FREE && !frame_is_isolated(&frames, pfn)) || state == FRAME_CLEAN;
-		frontswap += state == FRAME_SWAP || state == FRAME_PACKED;
-	}
-	room -= s->free + s->clean;
-	frontswap -= s->frontswap;
-	if (room > (share > frontswap ? share - frontswap : 0))
-		room = share > frontswap ? share - frontswap : 0;
-	if (s->bytes == s->uncopied * TMS_PAGE_SIZE)
-		room = room * TMS_PAGE_SIZE;
-	else
-		room = room > 128 ? (room - 128) * TMS_PAGE_SIZE / 100 * 90 : 0;
 	for (uint32_t c = 0; c < frames.chunks; c++)
-		bytes += frames.chunk[c].units_uncopied * UINT64_C(64);
-	if (around->chunk_bytes_max != UINT64_MAX) {
-		uint64_t object = s->uncopied ? s->units * 64 / s->uncopied : 0; /* the last one does not fit, on average */
-		uint64_t each = around->chunk_bytes_max > object ? around->chunk_bytes_max - object : 0;
-		uint64_t allowed = each * (frames.chunks - chunks);
-		uint64_t outside = bytes > s->units * 64 ? bytes - s->units * 64 : 0;
-
-		if (room > (allowed > outside ? allowed - outside : 0))
-			room = allowed > outside ? allowed - outside : 0;
-	}
+		room += chunk_room_by_hand(c, around);
+	room -= s->room;
+	if (s->bytes != s->uncopied * TMS_PAGE_SIZE)
+		room = room > 128 * TMS_PAGE_SIZE ? (room - 128 * TMS_PAGE_SIZE) / 100 * 90 : 0;
 	return room + around->reserve_bytes_free;
 }
 
@@ -136,7 +135,7 @@ static struct plan_task task_by_hand(const struct tms_alloc_request *r, const st
 				   .drops = s->clean + s->copied,
 				   .uncopied = s->uncopied,
 				   .bytes = s->units * 64,
-				   .room = s->uncopied ? room_by_hand(r, around, s) : 0,
+				   .room = s->uncopied ? room_by_hand(around, s) : 0,
 				   .effort = r->effort,
 				   .zero = r->zero,
 				   .can_write = around->can_write,
@@ -174,12 +173,12 @@ static bool cheapest(const struct tms_alloc_request *r, const struct surrounding
 	bool found = false;
 
 	for (uint64_t start = r->fixed ? r->start_pfn : 0; start + r->frames <= FRAMES; start += step) {
-		struct sum s = add_up((uint32_t)start, (uint32_t)r->frames, whole_chunks);
+		struct sum s = add_up(around, (uint32_t)start, (uint32_t)r->frames, whole_chunks);
 
 		*open |= !s.taken;
 		if (!s.taken && !(r->effort == TMS_EFFORT_FREE && s.clean + s.frontswap)) {
 			struct plan_task task = task_by_hand(r, around, &s);
-			struct plan plan = plan_make(&task, &r->bound);
+			struct plan plan = plan_make(&task, r->refuse_over_bound ? &r->bound : &r->cost);
 
 			if (plan.feasible && (!found || plan_price(&task, &plan, &r->cost) < best->predicted_ns)) {
 				found = true;
@@ -226,6 +225,7 @@ static struct tms_alloc_request any_request(uint64_t *rng)
 	r.bound = r.cost;
 	r.bound.object_ns = rng_below(rng, 3) * 1000;
 	r.batch_bytes = rng_below(rng, 2) * 65536;
+	r.refuse_over_bound = rng_below(rng, 2);
 	r.no_wait = rng_below(rng, 2);
 	r.p99.frame_ns = 7;
 	r.p99.byte_ps = 2000;

@@ -26,6 +26,8 @@ _LONGEST_WAIT_S: Final = 0.05
 _STEPS: Final = 64
 """Steps in a row before samples are looked at."""
 _SLICE_NS: Final = 1_000_000
+_SAMPLE_PERIOD_NS: Final = 250_000_000
+"""A few cold pages are compressed on trial so often: less than a thousandth of a core."""
 _DAY_NS: Final = 86_400 * 10**9
 _DAY_PARTS: Final = 24
 
@@ -66,17 +68,21 @@ class Policy:
     def __init__(self, on_change: Callable[[], None], budget: WriteBudget) -> None:
         self.request: CleanRequest | None = None
         self.on_change = on_change
+        self.next_sample_ns = 0
         self.budget = budget
 
 
 def step(store: TmemStore, model: Model, policy: Policy) -> int:
     """Learns from completed writes, and begins as many as may be begun. The state of the last step."""
+    now_ns = background.now_ns(store)
+    if now_ns >= policy.next_sample_ns:
+        model.learn_denser(*background.sample_denser(store))
+        policy.next_sample_ns = now_ns + _SAMPLE_PERIOD_NS
     samples = background.writes_served(store, model.writes_seen())
     changed = model.learn_writes(samples)
     was_exhausted = policy.request is None
     exhausted = False
     if policy.budget.limited:
-        now_ns = background.now_ns(store)
         written = store.stats().written_by_cause
         policy.budget.note(now_ns, sum(written.values()) - written["measure"])
         exhausted = policy.budget.is_exhausted(now_ns)

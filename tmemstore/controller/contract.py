@@ -21,7 +21,7 @@ _REACTION_NS: Final = 300_000
 _OBJECTS_PER_FRAME: Final = {"none": 1}
 _PACKED_PER_FRAME: Final = 4
 """Compressed pages in a frame that the CPU's share of a deadline is laid out for; more are bounded, not expected."""
-MARGIN: Final = 0.9
+MARGIN: Final = 0.95
 """Of what the device takes in time, admission uses so much, so that a sample more or less breaks no contract."""
 _SAFER: Final = 4
 """Ceilings are computed for a miss this many times rarer than the contract allows."""

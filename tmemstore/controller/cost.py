@@ -39,7 +39,7 @@ class CostModel:
     move_ns: int = 300
     move_ps: int = 150
     compress_ns: int = 20_000
-    compress_permille: int = 850
+    compress_permille: int = 1000
     object_ns: int = 500
     byte_ps: int = 8_000
     zero_ns: int = 400

@@ -49,12 +49,17 @@ _CPU_SPREAD_MAX: Final = 3.0
 _CPU_MIN_NS: Final = 300_000
 """A window that takes the CPU less than this says more about interruptions than about coefficients."""
 _JITTER_NS: Final = 500_000
-_VIRTUAL_JITTER_NS: Final = 20_000
+_VIRTUAL_JITTER_NS: Final = 50_000
 """What a bound adds whatever is in the window: an interruption, a lock."""
 
 _RELEARN: Final = 32
 """Allocations until the quantiles of what they showed are looked up again."""
 _P99: Final = 0.99
+
+_DENSER_SAMPLES: Final = 64
+_DENSER_MIN: Final = 64
+"""Pages tried until their mean is believed, with this margin."""
+_DENSER_MARGIN_PERMILLE: Final = 100
 
 _WEIGHT: Final = 0.3
 """Of a new sample against what is known of a CPU coefficient."""
@@ -111,6 +116,7 @@ class Model:
         self._seen = 0
         self._fresh = 0
         self._cpu_ratios: deque[float] = deque(maxlen=_RATIOS)
+        self._denser: deque[tuple[int, int, int]] = deque(maxlen=_DENSER_SAMPLES)
         self._cpu_quantiles: dict[float, float] = {}
         self._bound_ratios: dict[float, deque[float]] = {}
         self._scales: dict[float, float] = {}
@@ -161,7 +167,8 @@ class Model:
 
     def _bound(self, confidence: float, scale: float) -> CostModel:
         bound = self._level(_MEDIAN).stretched(self._level(confidence), scale)
-        return replace(bound, t0_ns=bound.t0_ns + round(scale * self._jitter_ns))
+        t0_ns = bound.t0_ns + round(scale * self._jitter_ns)
+        return replace(bound, t0_ns=t0_ns, compress_permille=self._bound_permille())
 
     def _level(self, confidence: float) -> CostModel:
         level = replace(self._cost, spread_ns=self._spread(confidence))
@@ -263,6 +270,24 @@ class Model:
         self._fresh = 0
         byte_ps = max(1, fitted_ns * 1000 // self._batch_bytes)
         return _Fitted(byte_ps, self._batch_bytes, tuple(self._excess_ns))
+
+    def learn_denser(self, objects: int, bytes_before: int, bytes_after: int) -> None:
+        """Takes in what the denser codec left of a few pages on trial."""
+        if not objects:
+            return
+        with self._lock:
+            self._denser.append((objects, bytes_before, bytes_after))
+            before, after = (sum(column) for column in list(zip(*self._denser, strict=True))[1:])
+            permille = -(-1000 * after // before)
+            if permille != self._cost.compress_permille:
+                self._cost = replace(self._cost, compress_permille=permille)
+                self._version += 1
+
+    def _bound_permille(self) -> int:
+        """How well the next pages compress is promised only on the strength of those that were tried."""
+        if sum(objects for objects, _, _ in self._denser) < _DENSER_MIN:
+            return 1000
+        return min(1000, self._cost.compress_permille + _DENSER_MARGIN_PERMILLE)
 
     def learn(self, report: ReclaimReport, costs: Costs) -> None:
         """Takes in an allocation that ran, with the coefficients that it was bounded by."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from tmemstore.controller.contract import Contract, as_contracts
 from tmemstore.controller.controller import Controller
@@ -26,8 +26,8 @@ from tmemstore.units import format_size, parse_size
 _SAMPLE_WRITE_BYTES: Final = 16 << 20
 _SAMPLE_WRITE_BUDGET_NS: Final = 60_000_000
 _MEASURE: Final = "measure"
-_RAW_CODEC: Final = {"compress_ns": 5_000, "compress_permille": 400}
-"""Of a raw page by lz4, as seen on a 2-core EPYC with pages of ordinary processes."""
+_PACK_NS: Final = 5_000
+"""Of a raw page by lz4, as seen on a 2-core EPYC."""
 
 Storage = StorageProfile | EmulatedDevice | CostModel | str | os.PathLike[str] | None
 
@@ -139,27 +139,45 @@ def _model(store: TmemStore, given: StorageProfile | EmulatedDevice | CostModel 
 
 
 def _cost(store: TmemStore, cpu: CpuProfile | None, source: str) -> CostModel:
-    """Of a profile's CPU, or this one. In virtual time the CPU is a model, so that a seed repeats on any machine."""
+    """Of a profile's CPU, or this one. In virtual time the CPU is a model, so that a seed repeats on any machine.
+
+    What the denser codec gains depends on the pages: nothing, until the cleaner has tried some.
+    """
     if cpu is None and store.virtual_time:
-        return CostModel(**_RAW_CODEC) if store.codec == "none" else CostModel()
+        return CostModel(compress_ns=_PACK_NS) if store.codec == "none" else CostModel()
     known = cpu or measure_cpu(quick=True)
     names = {field.name for field in fields(CostModel)} & {field.name for field in fields(CpuProfile)}
-    values = {name: getattr(known, name) for name in names}
+    values: dict[str, Any] = {name: getattr(known, name) for name in names}
+    values["compress_permille"] = 1000
     if store.codec == "none":
-        # The compress route takes raw pages then.
-        values |= {"compress_ns": known.pack_ns, "compress_permille": known.pack_permille}
+        values["compress_ns"] = known.pack_ns  # the compress route takes raw pages then
     return CostModel(**values, source=source)
 
 
 def _measured(store: TmemStore, cost: CostModel) -> Model:
     """A model of the device from a short measurement; each write of it is a sample."""
     written, elapsed_ns, batches = background.measure_writes(store, _SAMPLE_WRITE_BYTES, _SAMPLE_WRITE_BUDGET_NS)
-    # Without a complete batch this is the least that a byte can take.
-    lane = Lane(0, max(1, elapsed_ns * 1000 // written)) if written else None
+    if store.virtual_time:  # what is still at the device costs nobody anything
+        while store.stats().spill_writes_pending:
+            background.advance_to_event(store, _SAMPLE_WRITE_BUDGET_NS)
+    samples = background.writes_served(store, 0) if batches else []
+    lane = _lane(samples)
+    if lane is None and written:  # without a complete batch this is the least that a byte can take
+        lane = Lane(0, max(1, elapsed_ns * 1000 // written))
     model = Model(cost, lane, batch_bytes=BATCH_BYTES, virtual=store.virtual_time)
-    if batches:
-        model.learn_writes(background.writes_served(store, 0))
+    model.learn_writes(samples)
     return model
+
+
+def _lane(samples: Sequence[tuple[int, int, int]]) -> Lane | None:
+    """A request's share and a byte's, from writes of two sizes: the measurement begins with a small one."""
+    sizes = sorted({size for _, size, _ in samples})
+    if len(sizes) < 2:  # noqa: PLR2004
+        return None
+    times = [sorted(ns for _, size, ns in samples if size == wanted) for wanted in (sizes[0], sizes[-1])]
+    small_ns, large_ns = (each[len(each) // 2] for each in times)
+    byte_ps = max(1, (large_ns - small_ns) * 1000 // (sizes[-1] - sizes[0]))
+    return Lane(max(0, small_ns - sizes[0] * byte_ps // 1000), byte_ps)
 
 
 def _notes(region: Region, store: TmemStore, contracts: Sequence[Contract], writeback: str) -> tuple[str, ...]:

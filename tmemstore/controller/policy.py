@@ -129,8 +129,10 @@ class Ruler:
             demanded = self._layout.ceiling(
                 contract, self._model.costs(contract.confidence).bound, may_write=self.policy.request is not None
             )
-            device_bytes = int(demanded.device_bytes / MARGIN)
-            most = max(ceiling.device_bytes, device_bytes) + head.reserve_bytes_free
+            device_bytes = max(ceiling.device_bytes, int(demanded.device_bytes / MARGIN))
+            # Writes of the cleaner are reckoned with; what else is at the device comes first.
+            others = max(0, head.pending_bytes - self._pending_bytes(contract))
+            most = max(0, device_bytes - others) + head.reserve_bytes_free
             held = head.window_bytes_uncopied
         if held <= most:
             return ContractState(contract, "holding", None, "", held, most)

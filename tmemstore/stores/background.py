@@ -100,6 +100,13 @@ def writes_served(store: TmemStore, since: int) -> list[tuple[int, int, int]]:
     return [(samples[i].number, samples[i].payload_bytes, samples[i].service_ns) for i in range(count[0])]
 
 
+def sample_denser(store: TmemStore) -> tuple[int, int, int]:
+    """What the denser codec would leave of a few cold pages: (objects, bytes before, bytes after); changes nothing."""
+    raw = ffi.new("struct tms_denser_sample *")
+    check(lib.tms_sample_denser(store.handle, raw))
+    return int(raw.objects), int(raw.bytes_before), int(raw.bytes_after)
+
+
 def measure_writes(store: TmemStore, most_bytes: int, budget_ns: int) -> tuple[int, int, int]:
     """Writes up to so much to free blocks, as a page-out would: (bytes, elapsed_ns, complete batches)."""
     sample = ffi.new("struct tms_write_sample *")
