@@ -2,7 +2,8 @@
  * entry.h: the bookkeeping of one page: its key, what form it has, where its bytes are.
  *
  *      ephemeral            RESIDENT, raw, in an order list
- *      persistent           RESIDENT, raw or PACKED; then, once written, RESIDENT | COPY; then COPY alone
+ *      persistent           RESIDENT, raw or PACKED, in the region or in its reserve; then, once written,
+ *                           RESIDENT | COPY (in the region only); then COPY alone
  *      same-filled          FILL: the value stands in place of an address, no frame, no copy
  *
  * Invariants: 1. FILL excludes RESIDENT, COPY and WRITING; every other entry has RESIDENT or COPY or

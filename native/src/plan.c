@@ -149,8 +149,7 @@ uint64_t plan_price(const struct plan_task *task, const struct plan *plan, const
 	uint64_t cpu = cpu_ns(task, &at, cost);
 	uint64_t device = device_lane_ns(task, &at, cost);
 
-	plan = &at;
-	return add_saturated(base_ns(task, plan, cost), cpu > device ? cpu : device, 1, 1);
+	return add_saturated(base_ns(task, &at, cost), cpu > device ? cpu : device, 1, 1);
 }
 
 static bool device_is_slower(const struct plan_task *task, const struct tms_cost *cost, const struct plan *plan)

@@ -23,6 +23,7 @@ struct holdings {
 	struct aging aging;
 	struct ceiling ceiling;
 	struct spill spill;
+	uint32_t tried_id;       /* the page that the denser codec was tried on last */
 	uint32_t open_hint;      /* a chunk that had room under its ceilings when one was looked for last */
 	uint64_t uncopied_units; /* of persistent pages without a completed copy, in region and reserve */
 	struct tms_stats stats; /* what is counted as it happens; the rest is filled in when asked for */

@@ -5,6 +5,8 @@
  */
 #include "squeeze.h"
 
+#define TRY_EVERY 16
+
 bool squeeze_take(struct squeeze *squeeze, const tms_store *store, uint32_t id)
 {
 	const struct entry *entry = holdings_entry(&store->held, id);
@@ -48,6 +50,24 @@ void squeeze_run(struct squeeze *squeeze, tms_store *store)
 		compress(store, &squeeze->object[i]);
 }
 
+/* From the page tried last towards newer ones, round and round: neighbours are alike, all ages are not. */
+static uint32_t next_to_try(tms_store *store)
+{
+	struct holdings *held = &store->held;
+	uint32_t id = held->tried_id;
+
+	if (id && id < held->index.entries.end) {
+		const struct entry *entry = holdings_entry(held, id);
+
+		if (entry->pool && entry_is_only_copy(entry) && !reserve_has(&held->region->reserve, entry->place))
+			id = aging_newer(&held->aging, id);
+		else
+			id = 0;
+	}
+	held->tried_id = id ? id : held->aging.list[AGE_UNCOPIED].last;
+	return held->tried_id;
+}
+
 int tms_sample_denser(tms_store *store, struct tms_denser_sample *ret)
 {
 	struct tms_denser_sample sample = { 0 };
@@ -60,10 +80,14 @@ int tms_sample_denser(tms_store *store, struct tms_denser_sample *ret)
 	}
 	squeeze->n = 0;
 	if (codec_compresses(&store->denser)) {
-		uint32_t id = store->held.aging.list[AGE_UNCOPIED].last;
+		uint32_t id = next_to_try(store);
 
-		while (id && squeeze_take(squeeze, store, id))
-			id = aging_newer(&store->held.aging, id);
+		/* Every so many, so that a region is gone through in a few dozen calls. */
+		for (uint32_t skip = 0; id && skip < SQUEEZE_OBJECTS * TRY_EVERY; skip++, id = aging_newer(&store->held.aging, id)) {
+			store->held.tried_id = id;
+			if (skip % TRY_EVERY == 0)
+				(void)squeeze_take(squeeze, store, id);
+		}
 	}
 	store_leave(store);
 	squeeze_run(squeeze, store);

@@ -11,6 +11,8 @@
 /* Objects gathered, or looked at, in one go, before others get the lock. */
 #define GATHER_STEP 32
 #define LOOK_STEP 512
+/* Batches at the device while objects are compressed for the next one. */
+#define SQUEEZE_PENDING 2
 
 bool writeback_begin(struct writeback *w)
 {
@@ -141,6 +143,12 @@ static struct page_out *seal_batch(struct writeback *w)
 	return batch;
 }
 
+/* Compressing takes longer than the device's next write: it must have enough to do meanwhile. */
+static bool may_squeeze(const struct writeback *w)
+{
+	return w->squeeze && w->to_compress && w->group->pending >= SQUEEZE_PENDING;
+}
+
 /* With the lock held. */
 static enum writeback_turn take_turn(struct writeback *w, struct page_out **ready)
 {
@@ -150,7 +158,7 @@ static enum writeback_turn take_turn(struct writeback *w, struct page_out **read
 		return WRITEBACK_FAILED;
 	if (!w->batch)
 		return wants_more(w) ? WRITEBACK_FULL : WRITEBACK_DONE;
-	is_ready = w->squeeze && w->to_compress ? fill_batch_squeezed(w) : fill_batch(w);
+	is_ready = may_squeeze(w) ? fill_batch_squeezed(w) : fill_batch(w);
 	if (is_ready)
 		*ready = seal_batch(w);
 	return WRITEBACK_AGAIN;

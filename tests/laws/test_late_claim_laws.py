@@ -160,3 +160,20 @@ def test_clean_pages_are_dropped_last(opened, codec):
     lent.tm.advance("3s")
     assert_all_back(lent.swap, lent.pages)
     assert lent.tm.region.frames == whole(lent.tm) // PAGE
+
+
+def test_the_interpreters_slack_is_taken_off_the_deadline(opened):
+    """What Python may need on the way back is no time of the core's: a delay that eats it ends ABORTED."""
+    tm = opened("4MiB", storage="emulate:emmc5.1", virtual_time=True)
+    with tm.alloc_contig("2MiB", deadline="40ms", interpreter_slack="15ms") as contig:
+        assert contig.report.deadline_ns == 25_000_000
+    tm.store.arm_fault(FaultSite.BEFORE_COMMIT, delay_ns=30_000_000)
+    contig, report = try_alloc(tm, "2MiB", deadline="40ms", interpreter_slack="15ms")
+    assert contig is None
+    assert report.ending == Ending.ABORTED
+    tm.store.arm_fault(FaultSite.BEFORE_COMMIT, delay_ns=30_000_000)
+    with tm.alloc_contig("2MiB", deadline="40ms"):
+        pass
+    for slack in (-1, "40ms", "1s"):
+        with pytest.raises(ValueError, match="interpreter_slack"):
+            tm.alloc_contig("2MiB", deadline="40ms", interpreter_slack=slack)

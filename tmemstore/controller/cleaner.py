@@ -76,7 +76,9 @@ def step(store: TmemStore, model: Model, policy: Policy) -> int:
     """Learns from completed writes, and begins as many as may be begun. The state of the last step."""
     now_ns = background.now_ns(store)
     if now_ns >= policy.next_sample_ns:
-        model.learn_denser(*background.sample_denser(store))
+        began_ns = time.thread_time_ns()
+        sample = background.sample_denser(store)
+        model.learn_denser(*sample, time.thread_time_ns() - began_ns)
         policy.next_sample_ns = now_ns + _SAMPLE_PERIOD_NS
     samples = background.writes_served(store, model.writes_seen())
     changed = model.learn_writes(samples)

@@ -117,6 +117,7 @@ class Model:
         self._fresh = 0
         self._cpu_ratios: deque[float] = deque(maxlen=_RATIOS)
         self._denser: deque[tuple[int, int, int]] = deque(maxlen=_DENSER_SAMPLES)
+        self._denser_ns: deque[int] = deque(maxlen=_DENSER_SAMPLES)
         self._cpu_quantiles: dict[float, float] = {}
         self._bound_ratios: dict[float, deque[float]] = {}
         self._scales: dict[float, float] = {}
@@ -271,17 +272,19 @@ class Model:
         byte_ps = max(1, fitted_ns * 1000 // self._batch_bytes)
         return _Fitted(byte_ps, self._batch_bytes, tuple(self._excess_ns))
 
-    def learn_denser(self, objects: int, bytes_before: int, bytes_after: int) -> None:
-        """Takes in what the denser codec left of a few pages on trial."""
+    def learn_denser(self, objects: int, bytes_before: int, bytes_after: int, cpu_ns: int) -> None:
+        """Takes in what the denser codec left of a few pages on trial, and the time that took."""
         if not objects:
             return
         with self._lock:
             self._denser.append((objects, bytes_before, bytes_after))
+            self._denser_ns.append(cpu_ns // objects)
             before, after = (sum(column) for column in list(zip(*self._denser, strict=True))[1:])
-            permille = -(-1000 * after // before)
-            if permille != self._cost.compress_permille:
-                self._cost = replace(self._cost, compress_permille=permille)
-                self._version += 1
+            changes = {"compress_permille": -(-1000 * after // before)}
+            if not self._virtual:
+                changes["compress_ns"] = max(1, sorted(self._denser_ns)[len(self._denser_ns) // 2])
+            self._cost = self._cost.changed(changes)
+            self._version += 1
 
     def _bound_permille(self) -> int:
         """How well the next pages compress is promised only on the strength of those that were tried."""
