@@ -1,6 +1,8 @@
 """Bad input, lifetimes: closed stores, released ranges, and arrays that outlive both."""
 
 import gc
+import threading
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 import tmemstore
 from support import PAGE, assert_all_back, keys, noise, page_everything_out, scribble, stack, store_pages, whole
-from tmemstore import PoolError
+from tmemstore import Contract, PoolError
 
 ONE, BATCH = keys([1]), stack([noise(1)])
 VERBS = {
@@ -92,6 +94,23 @@ def test_a_store_that_is_never_closed_goes_quietly(tmp_path):
     assert (array == 7).all()
     del array
     gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # warning about it is fine, failing is not
+def test_the_cleaner_does_not_keep_a_store_that_nobody_can_reach(tmp_path):
+    tm = tmemstore.open("1MiB", tmp_path / "spill.img", contract=Contract("128KiB", "1s"))
+    gone = weakref.ref(tm)
+    cleaners = [thread for thread in threading.enumerate() if thread.name == "tmemstore-cleaner"]
+    assert cleaners
+    del tm
+    for _ in range(1000):  # the thread may be holding it for one step just now
+        gc.collect()
+        if gone() is None and not any(thread.is_alive() for thread in cleaners):
+            break
+        cleaners[-1].join(0.05)
+    assert gone() is None
+    assert not any(thread.is_alive() for thread in cleaners)
+    tmemstore.open("1MiB", tmp_path / "spill.img").close()  # the lock is gone
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # warning about it is fine, failing is not

@@ -102,12 +102,12 @@ def step(store: TmemStore, model: Model, policy: Policy) -> int:
 
 
 class Cleaner:
-    """The thread. It holds the store only while it works, so that a store nobody can reach goes, and it with it."""
+    """The thread. It holds store and policy only while it works: a store that nobody can reach goes, and it with it."""
 
     def __init__(self, store: TmemStore, model: Model, policy: Policy) -> None:
         self._store = weakref.ref(store)
         self._model = model
-        self._policy = policy
+        self._policy = weakref.ref(policy)  # which knows the store
         self._wake = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="tmemstore-cleaner", daemon=True)
@@ -127,15 +127,15 @@ class Cleaner:
     def _run(self) -> None:
         wait_s = _SHORTEST_WAIT_S
         while not self._stopped:
-            store = self._store()
-            if store is None or store.closed:
+            store, policy = self._store(), self._policy()
+            if store is None or store.closed or policy is None:
                 return
             try:
-                state = step(store, self._model, self._policy)
+                state = step(store, self._model, policy)
             except PoolError:  # closed meanwhile
                 return
             finally:
-                del store
+                del store, policy
             if state in {background.BEGUN, background.BUSY}:
                 wait_s = _SHORTEST_WAIT_S
                 time.sleep(_BUSY_WAIT_S)
