@@ -1,4 +1,4 @@
-"""What all tests share: SIGINT as a terminal gives it and, under the sanitizers, certainty that their core is tested."""
+"""SIGINT as a terminal gives it and, under the sanitizers, certainty that their core is tested."""
 
 import os
 import signal

@@ -127,7 +127,7 @@ class TestFill:
             with tm.alloc_contig("2MiB", start_pfn=start) as contig:
                 assert contig.report.paged_out > 0
             assert fill.look_around(8) == 8
-            fill.top_up()
+            fill.restore()
             assert tm.frame_counts().free == 0
             assert fill.worst_deviation_points() <= 2
             assert tm.stats().pages_spilled == 0

@@ -15,7 +15,7 @@ from typing import Any
 import tmemstore
 from tmemstore.bench import machine, supply
 from tmemstore.bench.arena import PAGE
-from tmemstore.bench.fill import ALL, InterleavedFill
+from tmemstore.bench.fill import ALL, INTERLEAVE_POINTS, InterleavedFill
 from tmemstore.bench.pages import LIVE
 from tmemstore.bench.quantiles import FEW_SAMPLES, median, spread
 from tmemstore.bench.windows import dearest_start
@@ -23,9 +23,6 @@ from tmemstore.bench.windows import dearest_start
 SCHEMA = "tmemstore.bench.eviction/1"
 DEFAULT_RATIOS = tuple(range(0, 101, 10))
 DEFAULT_REPEATS = 2
-INTERLEAVE_POINTS = 2.0
-"""By how much a chunk's share of frontswap frames may differ from the ratio, in points."""
-
 _SMALLEST_REGION = 1 << 20
 _COLLECTING_SHARE = 0.15
 _CHURN_DIVISOR = 32
@@ -185,7 +182,7 @@ def _measure_ratio(
         samples = _Samples(percent, size_bytes, arguments.repeats)
         frames = size_bytes // PAGE
         for _ in range(arguments.repeats):
-            fill.top_up()
+            fill.restore()
             fill.churn(fill.clean.count // _CHURN_DIVISOR, fill.anon.count // _CHURN_DIVISOR)
             samples.before(fill)
             start = dearest_start(tm.chunks(), tm.cost, frames, tm.region.frames)
@@ -194,7 +191,7 @@ def _measure_ratio(
             if size_bytes == arguments.region_bytes:
                 samples.cheapest.append(samples.dearest[-1])
                 continue
-            fill.top_up()
+            fill.restore()
             samples.cheapest.append(_allocate(tm, arguments, size_bytes, None))
             samples.after(fill)
         tm.verify()

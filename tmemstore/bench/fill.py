@@ -37,8 +37,8 @@ _WELL_BEFORE = 10 * _SPAN_FRAMES
 """While a chunk wants more frontswap frames than this it takes large groups."""
 _HISTORY_GROUP = 256
 _MOST_REJECTS = 64
-_MARGIN_POINTS = 2
-"""Of the knob beyond the ratio: a chunk may be off by so much."""
+INTERLEAVE_POINTS = 2
+"""By how much a chunk's share of frontswap frames may differ from the ratio; the knob leaves as much room."""
 
 Indices = NDArray[np.int64]
 
@@ -150,7 +150,7 @@ class InterleavedFill:
         self.anon.reset()
         self.percent = percent
         # What must leave a window may not make other chunks exceed the ratio.
-        self._tm.frontswap_max_percent = min(ALL, percent + _MARGIN_POINTS)
+        self._tm.frontswap_max_percent = min(ALL, percent + INTERLEAVE_POINTS)
         self.top_up()
 
     def top_up(self) -> None:
@@ -179,6 +179,19 @@ class InterleavedFill:
         for index in np.flatnonzero(self.anon.stale).tolist():
             self._swap.invalidate_page(index)
         self.anon.stale[:] = False
+
+    def restore(self) -> None:
+        """Fill up again after an allocation; anew, if moved or spilled pages leave a chunk or the supply off.
+
+        Pages moved out of a window lie in other chunks, which carry more than their share then and cannot be told to
+        give some back.
+        """
+        try:
+            self.top_up()
+        except NotEnoughPages:
+            self.start(self.percent)
+        if self.worst_deviation_points() > INTERLEAVE_POINTS:
+            self.start(self.percent)
 
     def _next_step(self, start: tmemstore.FrameCounts, now: tmemstore.FrameCounts) -> tuple[int, int]:
         """Return how many clean pages, or how many frontswap pages, to put next.
