@@ -179,14 +179,18 @@ swap = tm.frontswap(0)
 page = bytes(range(256)) * 16
 assert swap.store(1, page)
 tm.disturb_device(duration="3s")
+print("ready", flush=True)
 try:
     swap.store(2, page)
 except KeyboardInterrupt:
+    print("interrupted")
 else:
+    print("stored")
 out = bytearray(4096)
 assert swap.load(1, out) and out == page
 tm.verify()
 tm.close()
+print("closed")
 """
 
 
@@ -199,6 +203,7 @@ def test_a_stalled_store_answers_ctrl_c():
         out, errors = process.communicate(timeout=2 * PATIENCE)
     finally:
         process.kill()
+        process.communicate()
     assert out.split() == ["interrupted", "closed"], errors
     assert process.returncode == 0, errors
 

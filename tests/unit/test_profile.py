@@ -18,7 +18,8 @@ from tmemstore.storage.sample import nearest_rank, thinned
 WHOLE = st.integers(0, 2**48 - 1)
 SAMPLES = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50).map(lambda values: tuple(sorted(values)))
 LANES = st.builds(Lane, WHOLE, WHOLE, SAMPLES)
-CPUS = st.builds(CpuProfile, *[WHOLE] * 6, st.integers(0, 2**32 - 1), WHOLE, WHOLE, SAMPLES)
+PERMILLE = st.integers(0, 2**32 - 1)
+CPUS = st.builds(CpuProfile, *[WHOLE] * 6, PERMILLE, WHOLE, PERMILLE, WHOLE, WHOLE, SAMPLES)
 DEVICES = st.builds(DeviceId, st.text(), st.text(), st.integers(0, 2**63 - 1), st.sampled_from(["file", "block"]))
 PROFILES = st.builds(
     StorageProfile,

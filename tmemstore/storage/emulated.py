@@ -133,8 +133,6 @@ class EmulatedDevice:
                 if name in into:
                     raise ValueError("it stands there twice")  # noqa: TRY301 - one place adds the part's name
                 into[name] = parse(value)
-            except OverflowError as error:
-                raise ValueError(f"{PREFIX}{text}: {part.strip()!r}: the number is too large") from error
             except ValueError as error:
                 raise ValueError(f"{PREFIX}{text}: {part.strip()!r}: {error}") from error
         try:
