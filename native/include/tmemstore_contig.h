@@ -167,7 +167,7 @@ struct tms_headroom {
 };
 int tms_measure_headroom(tms_store *store, uint64_t window_chunks, struct tms_headroom *ret);
 
-/* One step of background work: begins at most one write.  Does nothing while an allocation is under way. */
+/* Background work, in steps that begin at most one write each.  Does nothing while an allocation is under way. */
 struct tms_clean_request {
 	uint64_t pending_max_bytes; /* at the device; beyond that nothing is begun */
 	uint64_t batch_bytes;
@@ -175,6 +175,8 @@ struct tms_clean_request {
 	bool drain;          /* empty the reserve */
 	bool trim;           /* page out what exceeds the frontswap share */
 	bool yield;          /* begin nothing while loads wait for the device */
+	uint32_t steps;      /* most of them in this call; 0: one */
+	uint64_t wait_ns;    /* before a step, for one of the earlier writes to end if they come first; 0: not at all */
 };
 enum tms_clean_state {
 	TMS_CLEAN_IDLE = 0,  /* nothing is to be done */
@@ -183,11 +185,11 @@ enum tms_clean_state {
 	TMS_CLEAN_FULL = 3   /* the spill file is full, or there is none */
 };
 struct tms_clean_result {
-	uint64_t bytes;      /* begun by this step */
+	uint64_t bytes;      /* begun by this call */
 	uint64_t objects;
 	uint64_t backlog_bytes; /* uncopied, in region and reserve, rounded up to 64 an object */
 	int32_t state;       /* enum tms_clean_state */
-	int32_t cause;       /* of the write that was begun */
+	int32_t cause;       /* of the last write that was begun */
 };
 int tms_clean(tms_store *store, const struct tms_clean_request *request, struct tms_clean_result *ret);
 

@@ -1,5 +1,5 @@
 /*
- * clean.c: one step of background work: a copy for cold pages, the reserve emptied, the share kept.
+ * clean.c: background work in steps: a copy for cold pages, the reserve emptied, the share kept.
  *
  * What is done is decided by whoever calls: how much, how often.  Draining goes before trimming, trimming
  * before chunks that hold more without a copy than their share, these before cold pages: the room of the
@@ -31,6 +31,8 @@ struct cleaner {
 	uint64_t pending_bytes; /* at the device when the step began */
 	bool moved;       /* something else than a write was done */
 	bool looking;     /* no page was met yet, but there are more to look at */
+	uint64_t ended;   /* writes that had ended when the step began */
+	bool waits;       /* it is busy for those that have not */
 };
 
 static bool is_to_be_written(const struct entry *entry)
@@ -240,9 +242,12 @@ static enum tms_clean_state begin(struct cleaner *c)
 	if (!c->store->io)
 		return choose(c) ? TMS_CLEAN_FULL : TMS_CLEAN_IDLE;
 	io_read_counters(c->store->io, &io);
+	c->ended = io_ended(c->store->io);
 	c->pending_bytes = io.bytes_pending;
-	if (is_busy(c, &io))
+	if (is_busy(c, &io)) {
+		c->waits = !c->store->allocations;
 		return TMS_CLEAN_BUSY;
+	}
 	if (!choose(c))
 		return TMS_CLEAN_IDLE;
 	if (c->request->yield && io.reads_pending && c->cause == TMS_CAUSE_CLEAN)
@@ -307,20 +312,47 @@ static void fill(struct cleaner *c)
 		io_submit(c->store->io, &c->batch->io);
 }
 
-int tms_clean(tms_store *store, const struct tms_clean_request *request, struct tms_clean_result *ret)
+static int step(struct cleaner *c)
 {
-	struct tms_clean_result result = { 0 };
-	struct cleaner c = { .store = store, .request = request, .result = &result };
-	int code = store_enter(store);
+	int code = store_enter(c->store);
 
 	if (code)
 		return code;
-	result.backlog_bytes = store->held.uncopied_units << UNIT_SHIFT;
-	result.state = (int32_t)begin(&c);
-	if (result.state == TMS_CLEAN_BEGUN)
-		fill(&c);
+	c->result->backlog_bytes = c->store->held.uncopied_units << UNIT_SHIFT;
+	c->result->state = (int32_t)begin(c);
+	if (c->result->state == TMS_CLEAN_BEGUN)
+		fill(c);
 	else
-		store_leave(store);
-	*ret = result;
+		store_leave(c->store);
+	return TMS_OK;
+}
+
+/* Waits without the lock, as tms_write_through does: whoever closes the store sees to it that nobody is here. */
+static bool goes_on(const struct cleaner *c)
+{
+	if (c->result->state == TMS_CLEAN_BEGUN)
+		return true;
+	return c->waits && c->request->wait_ns && io_wait_ended(c->store->io, c->ended, c->request->wait_ns);
+}
+
+int tms_clean(tms_store *store, const struct tms_clean_request *request, struct tms_clean_result *ret)
+{
+	struct tms_clean_result total = { 0 };
+	uint32_t steps = request->steps ? request->steps : 1;
+
+	for (uint32_t i = 0; i < steps; i++) {
+		struct tms_clean_result result = { .cause = total.cause };
+		struct cleaner c = { .store = store, .request = request, .result = &result };
+		int code = step(&c);
+
+		if (code)
+			return code;
+		result.bytes += total.bytes;
+		result.objects += total.objects;
+		total = result;
+		if (i + 1 < steps && !goes_on(&c))
+			break;
+	}
+	*ret = total;
 	return TMS_OK;
 }

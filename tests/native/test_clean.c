@@ -92,6 +92,30 @@ static void cold_pages_get_copies_oldest_first_until_the_rest_may_stay(void)
 	fixture_close(&f);
 }
 
+static void steps_in_one_call_begin_when_the_writes_before_them_have_ended(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 200, RAW);
+	request.pending_max_bytes = 32 * RAW;
+	request.steps = 100;
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	CHECK_EQ(result.bytes, 32 * RAW);
+	request.wait_ns = 1; /* the write takes longer */
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	CHECK_EQ(result.bytes, 0);
+	request.wait_ns = 100 * NSEC_PER_MSEC;
+	CHECK_EQ(step(&request), TMS_CLEAN_IDLE);
+	CHECK_EQ(result.bytes, 168 * RAW);
+	CHECK_EQ(result.objects, 168);
+	CHECK_EQ(result.cause, TMS_CAUSE_CLEAN);
+	CHECK_VERIFIES(f.store);
+	run(&request);
+	all_hold(0, 200, RAW);
+	fixture_close(&f);
+}
+
 static void a_page_that_was_visited_gets_a_second_chance_and_no_third(void)
 {
 	struct tms_clean_request request = everything;
@@ -290,6 +314,7 @@ static void a_chunk_beyond_its_share_gets_copies_until_it_is_within(void)
 int main(void)
 {
 	RUN(cold_pages_get_copies_oldest_first_until_the_rest_may_stay);
+	RUN(steps_in_one_call_begin_when_the_writes_before_them_have_ended);
 	RUN(a_page_that_was_visited_gets_a_second_chance_and_no_third);
 	RUN(without_a_limit_for_what_is_cold_nothing_is_written);
 	RUN(the_reserve_is_emptied_before_anything_else_is_done);

@@ -25,6 +25,10 @@ _SHORTEST_WAIT_S: Final = 0.002
 _LONGEST_WAIT_S: Final = 0.05
 _STEPS: Final = 64
 """Steps in a row before samples are looked at."""
+_STEPS_WAITING: Final = 4
+_WAIT_NS: Final = 25_000_000
+"""In the core, for earlier writes: a thread that comes back waits for the interpreter, and the device for the thread.
+`stop` takes up to `_STEPS_WAITING` times as long."""
 _SLICE_NS: Final = 1_000_000
 _SAMPLE_PERIOD_NS: Final = 250_000_000
 """A few cold pages are compressed on trial so often: less than a thousandth of a core."""
@@ -72,8 +76,8 @@ class Policy:
         self.budget = budget
 
 
-def step(store: TmemStore, model: Model, policy: Policy) -> int:
-    """Learns from completed writes, and begins as many as may be begun. The state of the last step."""
+def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0) -> int:
+    """Learns from completed writes, and begins as many as may be begun. The state of the last step in the core."""
     now_ns = background.now_ns(store)
     if now_ns >= policy.next_sample_ns:
         began_ns = time.thread_time_ns()
@@ -92,13 +96,7 @@ def step(store: TmemStore, model: Model, policy: Policy) -> int:
         policy.on_change()
     if policy.request is None:
         return int(background.IDLE)
-    request = policy.request.to_c()
-    state = background.BEGUN
-    for _ in range(_STEPS):
-        state, _ = background.clean(store, request)
-        if state != background.BEGUN:
-            break
-    return int(state)
+    return background.clean(store, policy.request, steps=_STEPS_WAITING if wait_ns else _STEPS, wait_ns=wait_ns)
 
 
 class Cleaner:
@@ -131,7 +129,7 @@ class Cleaner:
             if store is None or store.closed or policy is None:
                 return
             try:
-                state = step(store, self._model, policy)
+                state = step(store, self._model, policy, wait_ns=_WAIT_NS)
             except PoolError:  # closed meanwhile
                 return
             finally:

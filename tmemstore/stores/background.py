@@ -30,7 +30,7 @@ class CeilingFields(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CleanRequest:
-    """One step of background work: fields of `struct tms_clean_request`."""
+    """Background work: fields of `struct tms_clean_request`."""
 
     pending_max_bytes: int
     batch_bytes: int
@@ -39,8 +39,8 @@ class CleanRequest:
     trim: bool = True
     yields: bool = True
 
-    def to_c(self) -> Any:
-        """A `struct tms_clean_request`."""
+    def to_c(self, *, steps: int, wait_ns: int) -> Any:
+        """A `struct tms_clean_request` for at most so many steps, each waiting so long for earlier writes."""
         raw = ffi.new("struct tms_clean_request *")
         raw.pending_max_bytes = self.pending_max_bytes
         raw.batch_bytes = self.batch_bytes
@@ -48,6 +48,8 @@ class CleanRequest:
         raw.drain = self.drain
         raw.trim = self.trim
         setattr(raw, "yield", self.yields)
+        raw.steps = steps
+        raw.wait_ns = wait_ns
         return raw
 
 
@@ -75,11 +77,14 @@ def set_ceilings(store: TmemStore, contracts: Sequence[CeilingFields], *, fronts
     check(lib.tms_set_ceilings(store.handle, raw))
 
 
-def clean(store: TmemStore, request: Any) -> tuple[int, int]:
-    """One step, of a `CleanRequest.to_c()`: its state (IDLE, BEGUN, BUSY, FULL) and the bytes of the write begun."""
+def clean(store: TmemStore, request: CleanRequest, *, steps: int, wait_ns: int = 0) -> int:
+    """At most so many steps in one call into the core: the state of the last one (IDLE, BEGUN, BUSY, FULL).
+
+    Each waits up to `wait_ns` for earlier writes to end; with 0 not at all, as in virtual time, where waiting is time.
+    """
     result = ffi.new("struct tms_clean_result *")
-    check(lib.tms_clean(store.handle, request, result))
-    return int(result.state), int(result.bytes)
+    check(lib.tms_clean(store.handle, request.to_c(steps=steps, wait_ns=wait_ns), result))
+    return int(result.state)
 
 
 def headroom(store: TmemStore, window_chunks: int) -> Headroom:
