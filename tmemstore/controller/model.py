@@ -63,6 +63,9 @@ _DENSER_MARGIN_PERMILLE: Final = 100
 
 _WEIGHT: Final = 0.3
 """Of a new sample against what is known of a CPU coefficient."""
+_MOST_OFF: Final = 1.5
+"""A sample that is further off than this factor counts as so far off: the coefficient follows the median, not the mean,
+which interruptions raise; how far beyond it the CPU may be the spread says."""
 _DROPS_MIN: Final = 256
 _MOVED_MIN: Final = 256
 """Smaller reclaims say more about their overhead than about a coefficient."""
@@ -338,4 +341,6 @@ class Model:
 
 
 def _moved(known: int, seen: float) -> int:
-    return max(1, round(known + _WEIGHT * (seen - known)))
+    """A coefficient after one more allocation, which may have met an interruption longer than all of its work."""
+    believed = min(max(seen, known / _MOST_OFF), known * _MOST_OFF)
+    return max(1, round(known + _WEIGHT * (believed - known)))
