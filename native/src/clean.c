@@ -257,7 +257,7 @@ static enum tms_clean_state begin(struct cleaner *c)
 		return TMS_CLEAN_BUSY;
 	if (page_out_begin(&c->store->held, c->batch, blocks ? blocks : 1, c->cause, NULL))
 		return TMS_CLEAN_BEGUN;
-	store_give_batch(c->store, c->batch);
+	store_put_back_batch(c->store, c->batch);
 	return TMS_CLEAN_FULL;
 }
 

@@ -17,7 +17,7 @@ static struct page_out *begin_sample(tms_store *store, struct page_out_group *gr
 	if (!batch)
 		return NULL;
 	if (!page_out_begin(&store->held, batch, PAGE_OUT_BLOCKS, TMS_CAUSE_MEASURE, group)) {
-		store_give_batch(store, batch);
+		store_put_back_batch(store, batch);
 		return NULL;
 	}
 	batch->filled = (uint32_t)min_u64(batch->blocks, (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES);

@@ -87,11 +87,16 @@ struct page_out *store_take_spare_batch(tms_store *store)
 	return store->idle_batches > PAGE_OUT_BATCHES_KEPT ? store_take_batch(store) : NULL;
 }
 
-void store_give_batch(tms_store *store, struct page_out *batch)
+void store_put_back_batch(tms_store *store, struct page_out *batch)
 {
 	batch->next_idle = store->idle;
 	store->idle = batch;
 	store->idle_batches++;
+}
+
+void store_give_batch(tms_store *store, struct page_out *batch)
+{
+	store_put_back_batch(store, batch);
 	if (store->io)
 		io_notify(store->io);
 }

@@ -46,7 +46,10 @@ void store_reap(tms_store *store);
 struct page_out *store_take_batch(tms_store *store);
 /* The same for work that an allocation must not wait for: some are kept back. */
 struct page_out *store_take_spare_batch(tms_store *store);
+/* Wakes those that wait for writes to end. */
 void store_give_batch(tms_store *store, struct page_out *batch);
+/* One that could not be begun, for want of blocks: whoever took it may wait for writes itself, and is not woken. */
+void store_put_back_batch(tms_store *store, struct page_out *batch);
 
 /* A load under way; frees itself through its request's release or load_destroy. */
 struct load;

@@ -111,7 +111,8 @@ static bool fill_batch_squeezed(struct writeback *w)
 	return gather_squeezed(w);
 }
 
-/* False: the spill file is full.  No batch is taken if all are at the device. */
+/* No batch is taken if all are at the device, or if all blocks are taken and batches in use may give some back.
+ * False: the spill file is full. */
 static bool begin_batch(struct writeback *w)
 {
 	struct page_out *batch = store_take_batch(w->store);
@@ -119,8 +120,8 @@ static bool begin_batch(struct writeback *w)
 	if (!batch)
 		return true;
 	if (!page_out_begin(&w->store->held, batch, w->batch_blocks, TMS_CAUSE_RECLAIM, w->group)) {
-		store_give_batch(w->store, batch);
-		return false;
+		store_put_back_batch(w->store, batch);
+		return w->store->idle_batches < PAGE_OUT_BATCHES;
 	}
 	w->batch = batch;
 	return true;

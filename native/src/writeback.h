@@ -9,7 +9,7 @@
 
 enum writeback_turn {
 	WRITEBACK_AGAIN, /* something was gathered or submitted */
-	WRITEBACK_FULL,  /* all batches are at the device */
+	WRITEBACK_FULL,  /* all batches, or all blocks, are at the device */
 	WRITEBACK_DONE,  /* as many were submitted as were asked for, or none is left */
 	WRITEBACK_FAILED /* the spill file is full, or a write failed */
 };

@@ -304,6 +304,23 @@ def test_spill_direct_false_works_and_says_so(opened):
     assert_all_back(swap, pages)
 
 
+def test_blocks_that_a_background_write_holds_are_waited_for(opened):
+    emulated = {"storage": "emulate:emmc5.1", "virtual_time": True, "writeback": "behind"}
+    tm = opened("2MiB", codec="none", spill_limit="512KiB", **emulated)
+    swap = tm.frontswap(0)
+    pages = {offset: noise(offset) for offset in range(400)}
+    store_pages(swap, pages)
+    tm.advance("1ms")
+    assert tm.stats().spill_writes_pending == 1  # it holds all blocks, for the oldest pages
+    for offset in range(360):
+        swap.invalidate_page(offset)
+        del pages[offset]
+    with tm.alloc_contig(whole(tm)) as contig:
+        assert contig.report.ending is Ending.MET
+        assert contig.report.paged_out == 40
+    assert_all_back(swap, pages)
+
+
 def test_a_limited_spill_file_aborts_what_does_not_fit_and_loses_nothing(opened):
     tm = opened("2MiB", spill=True, codec="none", spill_limit="512KiB")
     swap = tm.frontswap(0)
