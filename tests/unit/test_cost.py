@@ -35,14 +35,9 @@ def test_the_core_predicts_the_formula(tmp_path, object_ns):
                 assert size == "64KiB", "nothing lies outside the region that pages could be moved to"
 
 
-def test_what_is_stretched_is_rounded_up_and_never_below():
-    cost = CostModel(t0_ns=3, drop_ns=100, byte_ps=7, compress_permille=900)
-    other = CostModel(t0_ns=4, drop_ns=50, byte_ps=14, spread_ns=tuple(range(16)), compress_permille=1)
-    mixed = cost.stretched(other, 1.5)
-    assert (mixed.t0_ns, mixed.drop_ns, mixed.byte_ps) == (5, 100, 18)
-    assert mixed.spread_ns == tuple(-(-3 * n // 2) for n in range(16))
-    assert mixed.compress_permille == 900
-    assert cost.cpu_scaled(2).byte_ps == 7
+def test_the_times_of_the_cpu_are_scaled_and_rounded_up_and_the_device_is_not():
+    scaled = CostModel(t0_ns=3, drop_ns=100, byte_ps=7, compress_permille=900).cpu_scaled(1.5)
+    assert (scaled.t0_ns, scaled.drop_ns, scaled.byte_ps, scaled.compress_permille) == (5, 150, 7, 900)
 
 
 def test_the_device_lane_of_the_core_has_an_inverse():

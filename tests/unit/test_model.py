@@ -120,3 +120,42 @@ def test_a_starved_allocation_and_a_refused_one_teach_nothing():
     model.learn(report(10**9, costs, starved=True), costs)
     model.learn(report(10**9, costs, ending=Ending.REFUSED), costs)
     assert model.cost == before
+
+
+def test_an_interruption_adds_a_time_to_the_bound_and_stretches_no_lane():
+    """Windows that the CPU bounds take what is expected, but for a few that are held up, say nothing of the device."""
+    model = Model(COST, Lane(0, 8000), batch_bytes=BATCH, virtual=True)
+    draw = random.Random(9)
+    model.learn_writes(writes([int(BATCH * 8 * draw.lognormvariate(0, 0.1)) for _ in range(600)]))
+    before = model.costs(0.999).bound
+    for number in range(4000):
+        costs = model.costs(0.999)
+        held_up_ns = 3_000_000 if number % 500 == 250 else 0
+        plain = report(0, costs)
+        model.learn(dataclasses.replace(plain, elapsed_ns=plain.predicted_ns + held_up_ns), costs)
+    after = model.costs(0.999).bound
+    assert after.device_ns(8 << 20) == before.device_ns(8 << 20)
+    assert before.t0_ns + 2_900_000 < after.t0_ns < before.t0_ns + 3_100_000
+
+
+def test_an_allowance_falls_where_nothing_interrupts_and_ceilings_do_not_count_on_it():
+    model = Model(COST, Lane(0, 8000), batch_bytes=BATCH, virtual=True)
+    before = model.ceiling_cost(0.99, 50_000_000).t0_ns, model.costs(0.99).bound.t0_ns
+    for _ in range(500):
+        costs = model.costs(0.99)
+        plain = report(0, costs)
+        model.learn(dataclasses.replace(plain, elapsed_ns=plain.predicted_ns), costs)
+    assert model.costs(0.99).bound.t0_ns < before[1]
+    assert model.ceiling_cost(0.99, 50_000_000).t0_ns == before[0]
+
+
+def test_no_more_is_allowed_for_interruptions_than_a_part_of_the_deadline():
+    """Otherwise one allocation that was held up would have all others refused, and nothing more would be learned."""
+    model = Model(COST, Lane(0, 8000), batch_bytes=BATCH, virtual=True)
+    plain = report(0, model.costs(0.999))
+    model.learn(dataclasses.replace(plain, elapsed_ns=plain.predicted_ns + 4_000_000), model.costs(0.999))
+    free_ns = model.costs(0.999).bound.t0_ns
+    held_ns = model.costs(0.999, deadline_ns=5_000_000).bound.t0_ns
+    assert 3_900_000 < free_ns < 4_100_000
+    assert held_ns <= 500_000 + COST.t0_ns
+    assert model.ceiling_cost(0.999, 5_000_000).t0_ns == held_ns

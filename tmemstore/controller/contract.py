@@ -23,8 +23,6 @@ _PACKED_PER_FRAME: Final = 4
 """Compressed pages in a frame that the CPU's share of a deadline is laid out for; more are bounded, not expected."""
 MARGIN: Final = 0.95
 """Of what the device takes in time, admission uses so much, so that a sample more or less breaks no contract."""
-_SAFER: Final = 4
-"""Ceilings are computed for a miss this many times rarer than the contract allows."""
 
 
 class ContractError(ValueError):
@@ -145,11 +143,6 @@ def as_contracts(contracts: object) -> tuple[Contract, ...]:
             if (one.frames, one.deadline_ns) == (other.frames, other.deadline_ns):
                 raise ContractError(f"two contracts contradict each other: {other}; {one}. Keep one of them")
     return several
-
-
-def safer(confidence: float) -> float:
-    """The confidence that ceilings are computed at, for a contract's own."""
-    return 1 - (1 - confidence) / _SAFER
 
 
 def pending_ns(deadline_ns: int) -> int:

@@ -157,7 +157,7 @@ class Controller:
         if confidence is None:
             confidence = DEFAULT_CONFIDENCE if covering is None else covering.confidence
         check_confidence(confidence)
-        costs = self._model.costs(confidence)
+        costs = self._model.costs(confidence, deadline_ns)
         is_hard = covering is not None and covering.kind == "hard"
         request = Request(
             frames=frames,

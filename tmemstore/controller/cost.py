@@ -62,15 +62,6 @@ class CostModel:
         keywords: dict[str, Any] = dict(changes)
         return replace(self, **keywords)
 
-    def stretched(self, other: CostModel, factor: float) -> CostModel:
-        """These times, and `factor` times what those of `other` exceed them by, rounded up."""
-        mine, more = (model.spread_ns or (0,) * len(SPREAD_BYTES) for model in (self, other))
-        changes: dict[str, Any] = {
-            name: _stretched(getattr(self, name), getattr(other, name), factor) for name in (*_SCALED, "byte_ps")
-        }
-        changes["spread_ns"] = tuple(_stretched(a, b, factor) for a, b in zip(mine, more, strict=True))
-        return replace(self, **changes)
-
     def cpu_scaled(self, factor: float) -> CostModel:
         """The times of the CPU multiplied by `factor`, rounded up."""
         changes: dict[str, Any] = {name: math.ceil(getattr(self, name) * factor) for name in _SCALED}
@@ -98,22 +89,20 @@ class CostModel:
             raw.spread_ns[i] = value
 
 
-def _stretched(mine: int, other: int, factor: float) -> int:
-    return math.ceil(mine + factor * max(0, other - mine))
-
-
 @dataclass(frozen=True, slots=True)
 class Costs:
     """The same coefficients at three levels: expected (p50), p99, and at the confidence asked for.
 
-    `scale`: by how much more or less the last adds to the first, for what earlier bounds missed or were never near.
+    `p99_allowance_ns`, `allowance_ns`: what the last two allow for interruptions and locks, whatever is in the window;
+    part of their `t0_ns`.
     """
 
     expected: CostModel
     p99: CostModel
     bound: CostModel
     confidence: float
-    scale: float = 1.0
+    p99_allowance_ns: int = 0
+    allowance_ns: int = 0
     _raw: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def fill(self, request: Any) -> None:

@@ -7,10 +7,10 @@ Three corrections, each for what the one before cannot see:
 
 1. The device lane is the quantile of a *sum* of write times drawn from the sample (`convolve`).
 2. The CPU's coefficients, which are medians, are multiplied by the quantile of used / predicted CPU time.
-3. What the bound adds to the expectation is multiplied by the quantile of (elapsed - expected) / what it added, over
-   the allocations so far: a bound that is missed more often than its confidence allows grows, one that is never
-   approached shrinks (split conformal prediction: V. Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random
-   World, 2005).
+3. The bound's allowance for interruptions and locks is the quantile of what allocations so far took beyond the lanes
+   (split conformal prediction: V. Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, 2005).  It is
+   a time, not a factor: an interruption does not depend on the window, and a factor learned from windows that the CPU
+   bounds would stretch the device lane of the others.
 """
 
 from __future__ import annotations
@@ -43,14 +43,20 @@ _MEDIAN: Final = 0.5
 _FIRST_SPREAD: Final = 1.5
 """Of bound against expectation, for the CPU and for the device, until there are samples to learn from."""
 _RATIOS_MIN: Final = 50
-_SCALE_MIN: Final = 0.2
-_SCALE_MAX: Final = 4.0
 _CPU_SPREAD_MAX: Final = 3.0
-_CPU_MIN_NS: Final = 300_000
+_CPU_MIN_NS: Final = 3_000_000
 """A window that takes the CPU less than this says more about interruptions than about coefficients."""
-_JITTER_NS: Final = 500_000
-_VIRTUAL_JITTER_NS: Final = 50_000
-"""What a bound adds whatever is in the window: an interruption, a lock."""
+_ALLOWANCE_NS: Final = 500_000
+_VIRTUAL_ALLOWANCE_NS: Final = 50_000
+"""What a bound allows for an interruption or a lock until there are enough allocations to learn it from."""
+_ALLOWANCE_MIN_NS: Final = 20_000
+_ALLOWANCE_MAX_NS: Final = 10_000_000
+"""Beyond this it is no interruption: a thread that is kept off the CPU so long makes its allocation starved."""
+_ALLOWANCE_SHARE: Final = 10
+_RARER: Final = 1.5
+"""The allowance is learned for a miss this many times rarer than asked for: until it is learned there are more."""
+_SAFER: Final = 4
+"""Ceilings are computed for a miss this many times rarer than the contract allows."""
 
 _RELEARN: Final = 32
 """Allocations until the quantiles of what they showed are looked up again."""
@@ -111,7 +117,7 @@ class Model:
     def __init__(self, cost: CostModel, write: Lane | None, *, batch_bytes: int, virtual: bool = False) -> None:
         self._lock = threading.Lock()
         self._virtual = virtual
-        self._jitter_ns = _VIRTUAL_JITTER_NS if virtual else _JITTER_NS
+        self._first_allowance_ns = _VIRTUAL_ALLOWANCE_NS if virtual else _ALLOWANCE_NS
         self._cost = cost
         self._batch_bytes = batch_bytes
         self._lane = write
@@ -122,8 +128,8 @@ class Model:
         self._denser: deque[tuple[int, int, int]] = deque(maxlen=_DENSER_SAMPLES)
         self._denser_ns: deque[int] = deque(maxlen=_DENSER_SAMPLES)
         self._cpu_quantiles: dict[float, float] = {}
-        self._bound_ratios: dict[float, deque[float]] = {}
-        self._scales: dict[float, float] = {}
+        self._beyond_ns: dict[float, deque[int]] = {}
+        self._allowances_ns: dict[float, int] = {}
         self._learned = 0
         self._tables: dict[float, tuple[int, ...]] = {}
         self._version = 0
@@ -153,26 +159,40 @@ class Model:
         """Changes with every change of the coefficients."""
         return self._version
 
-    def costs(self, confidence: float = DEFAULT_CONFIDENCE) -> Costs:
-        """The coefficients at the three levels; 0.5 < confidence < 1."""
-        with self._lock:
-            cached = self._cached.get(confidence)
-            if cached is not None and cached[0] == self._version:
-                return cached[1]
-            p99, bound = (self._bound(c, self._scale(c)) for c in (_P99, confidence))
-            made = Costs(self._level(_MEDIAN), p99, bound, confidence, self._scale(confidence))
-            self._cached[confidence] = (self._version, made)
-            return made
+    def costs(self, confidence: float = DEFAULT_CONFIDENCE, deadline_ns: int = 2**63) -> Costs:
+        """The coefficients at the three levels; 0.5 < confidence < 1.
 
-    def raw_bound(self, confidence: float) -> CostModel:
-        """The coefficients at a confidence without the third correction, but never below what it says."""
+        No more is allowed for interruptions than a tenth of the deadline: one allocation that was held up longer shall
+        not have those after it refused, from which nothing else would be learned.
+        """
         with self._lock:
-            return self._bound(confidence, max(1.0, self._scale(confidence)))
+            made = self._costs(confidence)
+            most_ns = self._most_allowed_ns(deadline_ns)
+            if max(made.p99_allowance_ns, made.allowance_ns) <= most_ns:
+                return made
+            return self._made(confidence, most_ns)
 
-    def _bound(self, confidence: float, scale: float) -> CostModel:
-        bound = self._level(_MEDIAN).stretched(self._level(confidence), scale)
-        t0_ns = bound.t0_ns + round(scale * self._jitter_ns)
-        return replace(bound, t0_ns=t0_ns, compress_permille=self._bound_permille())
+    def _costs(self, confidence: float) -> Costs:
+        cached = self._cached.get(confidence)
+        if cached is None or cached[0] != self._version:
+            cached = self._cached[confidence] = (self._version, self._made(confidence, _ALLOWANCE_MAX_NS))
+        return cached[1]
+
+    def _made(self, confidence: float, most_ns: int) -> Costs:
+        p99_ns, bound_ns = (min(most_ns, self._allowance_ns(level)) for level in (_P99, confidence))
+        p99, bound = self._bound(_P99, p99_ns), self._bound(confidence, bound_ns)
+        return Costs(self._level(_MEDIAN), p99, bound, confidence, p99_ns, bound_ns)
+
+    def ceiling_cost(self, confidence: float, deadline_ns: int) -> CostModel:
+        """What the ceilings of a contract are computed by: on the safe side of its bound."""
+        with self._lock:
+            allowance_ns = min(self._allowance_ns(confidence), self._most_allowed_ns(deadline_ns))
+            allowance_ns = max(self._first_allowance_ns, allowance_ns)
+            return self._bound(1 - (1 - confidence) / _SAFER, allowance_ns)
+
+    def _bound(self, confidence: float, allowance_ns: int) -> CostModel:
+        bound = self._level(confidence)
+        return replace(bound, t0_ns=bound.t0_ns + allowance_ns, compress_permille=self._bound_permille())
 
     def _level(self, confidence: float) -> CostModel:
         level = replace(self._cost, spread_ns=self._spread(confidence))
@@ -192,13 +212,17 @@ class Model:
             self._cpu_quantiles[confidence] = min(_CPU_SPREAD_MAX, max(1.0, quantile))
         return self._cpu_quantiles[confidence]
 
-    def _scale(self, confidence: float) -> float:
-        if confidence not in self._scales:
-            ratios = self._bound_ratios.get(confidence, ())
-            enough = len(ratios) >= max(_RATIOS_MIN, 2 / (1 - confidence))
-            scale = _quantile(ratios, confidence) if enough else 1.0
-            self._scales[confidence] = min(_SCALE_MAX, max(_SCALE_MIN, scale))
-        return self._scales[confidence]
+    def _most_allowed_ns(self, deadline_ns: int) -> int:
+        return max(self._first_allowance_ns, deadline_ns // _ALLOWANCE_SHARE)
+
+    def _allowance_ns(self, confidence: float) -> int:
+        if confidence not in self._allowances_ns:
+            beyond_ns = self._beyond_ns.get(confidence, ())
+            rarer = 1 - (1 - confidence) / _RARER
+            least_ns = _ALLOWANCE_MIN_NS if len(beyond_ns) * (1 - rarer) >= 1 else self._first_allowance_ns
+            seen_ns = _quantile(beyond_ns, rarer) if beyond_ns else 0
+            self._allowances_ns[confidence] = round(min(_ALLOWANCE_MAX_NS, max(least_ns, seen_ns)))
+        return self._allowances_ns[confidence]
 
     def _spread(self, confidence: float) -> tuple[int, ...]:
         """What writes of `SPREAD_BYTES` take beyond the linear part."""
@@ -257,8 +281,8 @@ class Model:
         if 1 / _CHANGE <= factor <= _CHANGE:
             return False
         self._excess_ns = deque(recent, maxlen=_DEVICE_SAMPLES)
-        self._bound_ratios.clear()
-        self._scales.clear()
+        self._beyond_ns.clear()
+        self._allowances_ns.clear()
         return True
 
     def _fit(self) -> _Fitted | None:
@@ -300,21 +324,18 @@ class Model:
         if report.ending is Ending.REFUSED or report.starved:
             return
         with self._lock:
-            for confidence, said_ns, scale in (
-                (costs.confidence, report.window.bound_ns, costs.scale),
-                (_P99, report.window.p99_ns, self._scale(_P99)),
-            ):
-                ratios = self._bound_ratios.setdefault(confidence, deque(maxlen=_RATIOS))
-                beyond_ns = report.elapsed_ns - report.predicted_ns
-                ratios.append(beyond_ns * scale / max(1, said_ns - report.predicted_ns))
-                if confidence == _P99 == costs.confidence:
-                    break
+            beyond_ns = {
+                _P99: report.elapsed_ns - (report.window.p99_ns - costs.p99_allowance_ns),
+                costs.confidence: report.elapsed_ns - (report.window.bound_ns - costs.allowance_ns),
+            }
+            for confidence, ns in beyond_ns.items():
+                self._beyond_ns.setdefault(confidence, deque(maxlen=_RATIOS)).append(ns)
             # In virtual time the CPU takes what it is said to take.
             if report.ending is Ending.MET and not self._virtual:
                 self._learn_cpu(report)
             self._learned += 1
             if self._learned % _RELEARN == 0 or self._learned < _RELEARN:
-                self._scales.clear()
+                self._allowances_ns.clear()
                 self._cpu_quantiles.clear()
             self._version += 1
 
@@ -336,6 +357,8 @@ class Model:
         used_ns = report.cpu_ns or report.elapsed_ns - report.waited_ns
         if not report.paged_out and not report.compressed and predicted_ns >= _CPU_MIN_NS:
             self._cpu_ratios.append(used_ns / predicted_ns)
+        if not (drops or moved or report.compressed):
+            changes["t0_ns"] = _moved(self._cost.t0_ns, max(1, used_ns - window.frames * self._cost.frame_ns))
         if changes:
             self._cost = replace(self._cost, source="measured").changed(changes)
 

@@ -16,7 +16,6 @@ from tmemstore.controller.contract import (
     ContractState,
     Layout,
     pending_ns,
-    safer,
 )
 from tmemstore.controller.cost import CostModel
 from tmemstore.controller.model import Model
@@ -108,7 +107,7 @@ class Ruler:
         return min(covering, key=lambda contract: contract.kind != "hard", default=None)
 
     def _bound(self, contract: Contract) -> CostModel:
-        return self._model.raw_bound(safer(contract.confidence))
+        return self._model.ceiling_cost(contract.confidence, contract.deadline_ns)
 
     def states(self) -> tuple[ContractState, ...]:
         """Each contract as it stands now."""
@@ -127,7 +126,9 @@ class Ruler:
         else:
             # What the contract itself demands; ceilings are lower, for a margin that the model may move in.
             demanded = self._layout.ceiling(
-                contract, self._model.costs(contract.confidence).bound, may_write=self.policy.request is not None
+                contract,
+                self._model.costs(contract.confidence, contract.deadline_ns).bound,
+                may_write=self.policy.request is not None,
             )
             device_bytes = max(ceiling.device_bytes, int(demanded.device_bytes / MARGIN))
             # Writes of the cleaner are reckoned with; what else is at the device comes first.
