@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tmemstore
 
@@ -231,3 +233,17 @@ def run_child(script: str, *arguments: object) -> str:
     assert not hangs, f"hang\n{out}\n{errors}"
     assert process.returncode == 0, f"exit {process.returncode}\n{out}\n{errors}"
     return out
+
+
+# ---- bad input ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def refuses(errors: type[BaseException] | tuple[type[BaseException], ...], *hints: str) -> Iterator[None]:
+    """The block raises one of errors, and its sentence is one, with the hints in it."""
+    with pytest.raises(errors) as caught:
+        yield
+    sentence = str(caught.value)
+    assert len(sentence.split()) >= 4, f"no sentence: {sentence!r}"
+    for hint in hints:
+        assert hint.lower() in sentence.lower(), f"{hint!r} is missing in: {sentence}"

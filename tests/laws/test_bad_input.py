@@ -1,26 +1,13 @@
 """Bad input: a typed exception, a sentence that says what to do, and nothing lost.  Pages, keys, sizes, names."""
 
-import contextlib
-
 import numpy as np
 import pytest
 
 import tmemstore
-from support import PAGE, UUID, get, keys, load, noise, put_pages, stack, store_pages, text, whole
+from support import PAGE, UUID, get, keys, load, noise, put_pages, refuses, stack, store_pages, text, whole
 from tmemstore import Effort
 
 WRONG = (TypeError, ValueError)
-
-
-@contextlib.contextmanager
-def refuses(errors, *hints):
-    """The block raises one of errors, and its sentence is one, with the hints in it."""
-    with pytest.raises(errors) as caught:
-        yield
-    sentence = str(caught.value)
-    assert len(sentence.split()) >= 4, f"no sentence: {sentence!r}"
-    for hint in hints:
-        assert hint.lower() in sentence.lower(), f"{hint!r} is missing in: {sentence}"
 
 
 class Full:

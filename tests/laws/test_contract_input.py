@@ -6,21 +6,10 @@ import json
 import pytest
 
 import tmemstore
-from support import MODEL, noise
+from support import MODEL, noise, refuses
 from tmemstore import Contract, ContractError, EnvironmentLacks, ProfileError
 
 WRONG = (TypeError, ValueError)
-
-
-@contextlib.contextmanager
-def refuses(errors, *hints):
-    """The block raises one of errors, and its sentence is one, with the hints in it."""
-    with pytest.raises(errors) as caught:
-        yield
-    sentence = str(caught.value)
-    assert len(sentence.split()) >= 4, f"no sentence: {sentence!r}"
-    for hint in hints:
-        assert hint.lower() in sentence.lower(), f"{hint!r} is missing in: {sentence}"
 
 
 def opening(region="16MiB", spill=None, **options):

@@ -1,23 +1,7 @@
 /* The ceilings of contracts and of the knob, where pages come in: what is refused, what is not, and that it suffices. */
-#include "inside.h"
+#include "ceilings.h"
 
-#define RAW TMS_PAGE_SIZE
-#define CHUNK TMS_CHUNK_FRAMES
 #define FULL UINT64_MAX
-
-static struct fixture f;
-static struct holdings *held;
-
-static void open_store(const struct setup *setup)
-{
-	CHECK_EQ(fixture_open(&f, setup), TMS_OK);
-	held = &f.store->held;
-}
-
-static void set(const struct tms_ceilings *ceilings)
-{
-	CHECK_EQ(tms_set_ceilings(f.store, ceilings), TMS_OK);
-}
 
 /* A contract that bounds bytes without a copy only. */
 static struct tms_ceilings device_ceiling(uint64_t window_chunks, uint64_t device_bytes)
@@ -36,42 +20,6 @@ static uint64_t share_of(uint64_t pages)
 	return pages * RAW + RAW - 64;
 }
 
-/* Stores pages from a key on until one is refused.  How many. */
-static uint32_t fill_from(uint32_t first, uint32_t noise)
-{
-	uint32_t keys = 0;
-
-	while (keys < 100000 && fixture_put(&f, f.swap, first + keys, first + keys + 1, noise) == TMS_OK)
-		keys++;
-	return keys;
-}
-
-static uint32_t fill(uint32_t noise)
-{
-	return fill_from(0, noise);
-}
-
-static uint64_t units_of_chunk(uint32_t chunk)
-{
-	uint64_t units = 0;
-
-	for (uint32_t id = 1; id < held->index.entries.end; id++) {
-		const struct entry *entry = holdings_entry(held, id);
-
-		if (entry->pool && entry_is_only_copy(entry) && entry->place >> UNITS_SHIFT >> CHUNK_SHIFT == chunk)
-			units += (entry->size + 63u) / 64;
-	}
-	return units;
-}
-
-static bool all_hold(uint32_t keys, uint32_t noise)
-{
-	for (uint32_t key = 0; key < keys; key++)
-		if (!fixture_holds(&f, f.swap, key, key + 1, noise))
-			return false;
-	return true;
-}
-
 /* ---- the share of a chunk ------------------------------------------------------------------------------ */
 
 static void a_chunk_holds_no_more_than_its_share_of_a_window(void)
@@ -87,8 +35,8 @@ static void a_chunk_holds_no_more_than_its_share_of_a_window(void)
 		set(&ceilings);
 		keys = fill(1800);
 		for (uint32_t chunk = 0; chunk < 4; chunk++) {
-			CHECK(units_of_chunk(chunk) * 64 <= share);
-			CHECK(units_of_chunk(chunk) * 64 + 2 * 1856 > share); /* and not much less */
+			CHECK(units_uncopied(chunk, chunk + 1) * 64 <= share);
+			CHECK(units_uncopied(chunk, chunk + 1) * 64 + 2 * 1856 > share); /* and not much less */
 		}
 		CHECK_EQ(fixture_stats(&f).swap_rejects[TMS_REJECT_CEILING], 1);
 		CHECK(all_hold(keys, 1800));

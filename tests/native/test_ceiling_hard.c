@@ -1,54 +1,5 @@
 /* Hard contracts: what has no completed copy always has room in the reserve. */
-#include "inside.h"
-
-#define RAW TMS_PAGE_SIZE
-#define CHUNK TMS_CHUNK_FRAMES
-
-static struct fixture f;
-static struct holdings *held;
-
-static void open_store(const struct setup *setup)
-{
-	CHECK_EQ(fixture_open(&f, setup), TMS_OK);
-	held = &f.store->held;
-}
-
-static void set(const struct tms_ceilings *ceilings)
-{
-	CHECK_EQ(tms_set_ceilings(f.store, ceilings), TMS_OK);
-}
-
-/* Stores pages until one is refused.  How many. */
-static uint32_t fill(uint32_t noise)
-{
-	uint32_t keys = 0;
-
-	while (keys < 100000 && fixture_put(&f, f.swap, keys, keys + 1, noise) == TMS_OK)
-		keys++;
-	return keys;
-}
-
-/* The sum over pages without a completed copy, by hand. */
-static uint64_t uncopied_units(void)
-{
-	uint64_t units = 0;
-
-	for (uint32_t id = 1; id < held->index.entries.end; id++) {
-		const struct entry *entry = holdings_entry(held, id);
-
-		if (entry->pool && entry_is_only_copy(entry))
-			units += (entry->size + 63u) / 64;
-	}
-	return units;
-}
-
-static bool all_hold(uint32_t keys, uint32_t noise)
-{
-	for (uint32_t key = 0; key < keys; key++)
-		if (!fixture_holds(&f, f.swap, key, key + 1, noise))
-			return false;
-	return true;
-}
+#include "ceilings.h"
 
 /* Whatever sizes come: what has no copy fits into the reserve, object by object. */
 static void under_a_hard_contract_every_page_without_a_copy_has_room_in_the_reserve(void)
@@ -65,8 +16,8 @@ static void under_a_hard_contract_every_page_without_a_copy_has_room_in_the_rese
 		open_store(&(struct setup){ .frames = 2 * CHUNK, .packed = true, .reserve_bytes = reserves[n % 4] * RAW });
 		set(&ceilings);
 		keys = fill(noise[n / 4]);
-		CHECK(uncopied_units() <= held->region->reserve.units);
-		CHECK(held->region->reserve.units - uncopied_units() < 64);
+		CHECK(units_uncopied(0, UINT32_MAX) <= held->region->reserve.units);
+		CHECK(held->region->reserve.units - units_uncopied(0, UINT32_MAX) < 64);
 		CHECK_EQ(tms_alloc_contig(f.store, &request, &r), TMS_OK);
 		CHECK_EQ(r.migrated_reserve, keys);
 		CHECK_VERIFIES(f.store);
@@ -107,7 +58,7 @@ static void the_reserve_suffices_whatever_comes_and_goes(void)
 			if (fixture_put(&f, f.swap, key, step, noise[key]) != TMS_OK)
 				noise[key] = 0;
 		}
-		CHECK(uncopied_units() <= held->region->reserve.units);
+		CHECK(units_uncopied(0, UINT32_MAX) <= held->region->reserve.units);
 		CHECK_VERIFIES(f.store);
 		key = rng_below(&rng, 400);
 		CHECK(!noise[key] || fixture_holds(&f, f.swap, key, seed[key], noise[key]));

@@ -1,46 +1,5 @@
 /* Background work, step by step, on a virtual clock: copies for cold pages, the reserve emptied, the share kept. */
-#include "inside.h"
-
-#define RAW TMS_PAGE_SIZE
-#define CHUNK TMS_CHUNK_FRAMES
-
-static const struct tms_clean_request everything = { .pending_max_bytes = UINT64_MAX / 2, .batch_bytes = 32 * RAW };
-static struct fixture f;
-static struct holdings *held;
-static struct tms_device device;
-static uint64_t now_ns;
-static struct tms_clean_result result;
-
-static void open_store(uint32_t frames, uint64_t reserve_bytes)
-{
-	now_ns = 1000;
-	device = steady_device();
-	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = frames,
-						   .packed = true,
-						   .denser = true,
-						   .reserve_bytes = reserve_bytes,
-						   .device = &device,
-						   .virtual_ns = &now_ns }),
-		 TMS_OK);
-	held = &f.store->held;
-}
-
-static void put(uint32_t from, uint32_t to, uint32_t noise)
-{
-	for (uint32_t key = from; key < to; key++)
-		CHECK_EQ(fixture_put(&f, f.swap, key, key + 1, noise), TMS_OK);
-}
-
-static void to_reserve(uint32_t from, uint32_t to)
-{
-	for (uint32_t key = from; key < to; key++)
-		CHECK(shrink_to_reserve(held, id_of(&f, f.swap, key), NULL, 0, 0));
-}
-
-static enum tms_clean_state step(const struct tms_clean_request *request)
-{
-	return tms_clean(f.store, request, &result) == TMS_OK ? (enum tms_clean_state)result.state : TMS_CLEAN_IDLE;
-}
+#include "cleaner.h"
 
 /* Steps, time passing in between, until nothing is to be done. */
 static void run(const struct tms_clean_request *request)

@@ -111,7 +111,17 @@ static void a_stalled_device_without_room_is_waited_for_until_the_deadline(void)
 	everything_comes_back();
 }
 
-static void a_failed_write_ends_it_where_there_is_no_room_and_only_there(void)
+static void writes_fail(void)
+{
+	CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_WRITE, 0, FOR_EVER, EIO, 0), TMS_OK);
+}
+
+static void the_spill_file_is_full(void)
+{
+	f.store->held.spill.limit = 50; /* as of a small device */
+}
+
+static void ends_where_there_is_no_room_and_only_there(void (*when)(void))
 {
 	const struct tms_alloc_request request = request_with(TMS_EFFORT_PAGE_OUT, 0);
 
@@ -121,28 +131,21 @@ static void a_failed_write_ends_it_where_there_is_no_room_and_only_there(void)
 
 		open_window(300, room, 0);
 		CHECK_SO_FAR();
-		CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_WRITE, 0, FOR_EVER, EIO, 0), TMS_OK);
+		when();
 		CHECK_EQ(run(&e, &request, &window), room ? TMS_REASON_NONE : TMS_REASON_SPILL);
 		CHECK_EQ(left_in_window() > 0, !room);
 		everything_comes_back();
 	}
 }
 
+static void a_failed_write_ends_it_where_there_is_no_room_and_only_there(void)
+{
+	ends_where_there_is_no_room_and_only_there(writes_fail);
+}
+
 static void a_full_spill_file_is_the_same_as_a_failed_write(void)
 {
-	const struct tms_alloc_request request = request_with(TMS_EFFORT_PAGE_OUT, 0);
-
-	for (int room = 0; room < 2; room++) {
-		const struct tms_window window = plan_of(0, 0, 300);
-		struct evacuation e;
-
-		open_window(300, room, 0);
-		CHECK_SO_FAR();
-		f.store->held.spill.limit = 50; /* as of a small device */
-		CHECK_EQ(run(&e, &request, &window), room ? TMS_REASON_NONE : TMS_REASON_SPILL);
-		CHECK_EQ(left_in_window() > 0, !room);
-		everything_comes_back();
-	}
+	ends_where_there_is_no_room_and_only_there(the_spill_file_is_full);
 }
 
 /* ---- bookkeeping, closing ------------------------------------------------------------------------------ */

@@ -8,11 +8,10 @@ import re
 import shlex
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from tmemstore.cli import output, results, storage
-from tmemstore.cli.usage import EXIT_CODES, UsageError, checked, one_of, size, time_ns
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, one_of, size, time_ns
 from tmemstore.units import parse_size, parse_time_ns
 
 _SCENARIOS = ("steady", "slower", "stalls", "pairs", "capacity", "unbound")
@@ -162,22 +161,8 @@ def _add_run(add: Any) -> None:
         help="between two allocations (default: as long as the device needs, drawn from the seed; in pairs: none)",
     )
     add("--seed", type=_number(0), default="1", metavar="N", help="of all that is drawn (default: 1)")
-    add(
-        "--pages",
-        default="live",
-        metavar="live|FILE.npy",
-        help="pages of this machine, or those of a NumPy file, uint8[n, 4096] (default: live)",
-    )
-    add(
-        "--format",
-        type=one_of("table", "json"),
-        default="table",
-        metavar="FORM",
-        help="what goes to standard output: table or json (default: table)",
-    )
-    add("--out", type=Path, default="bench-results", metavar="DIR", help="where the file goes (default: bench-results)")
     add("--name", type=checked(_name), metavar="NAME", help="of the file (default: that of the scenario)")
-    add("-q", "--quiet", action="store_true", help="no progress, no remarks")
+    add_results(add)
 
 
 # ---- reading the arguments ----

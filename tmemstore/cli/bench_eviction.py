@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tmemstore.cli import output, results, storage
-from tmemstore.cli.usage import EXIT_CODES, UsageError, checked, one_of, several, size, time_ns
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, one_of, several, size, time_ns
 from tmemstore.units import parse_size
 
 _NAME = "eviction"
@@ -90,21 +90,7 @@ def add_parser(commands: Any) -> None:
         metavar="CODEC",
         help="how frontswap pages are kept: lz4, zstd or none (default: lz4)",
     )
-    add(
-        "--pages",
-        default="live",
-        metavar="live|FILE.npy",
-        help="pages of this machine, or those of a NumPy file, uint8[n, 4096] (default: live)",
-    )
-    add(
-        "--format",
-        type=one_of("table", "json"),
-        default="table",
-        metavar="FORM",
-        help="what goes to standard output: table or json (default: table)",
-    )
-    add("--out", type=Path, default="bench-results", metavar="DIR", help="where files go (default: bench-results)")
-    add("-q", "--quiet", action="store_true", help="no progress, no remarks")
+    add_results(add)
     parser.set_defaults(run=run)
 
 

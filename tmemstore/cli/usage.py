@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tmemstore.units import parse_size, parse_time_ns
@@ -77,3 +78,22 @@ time_ns = checked(parse_time_ns)
 def several(parse: Callable[[str], T]) -> Callable[[str], list[T]]:
     """Return a parser of a comma-separated list of what ``parse`` parses."""
     return checked(lambda text: [parse(part) for part in text.split(",")])
+
+
+def add_results(add: Callable[..., Any]) -> None:
+    """Add what every benchmark has by `add`: which pages it runs on, and where its results go."""
+    add(
+        "--pages",
+        default="live",
+        metavar="live|FILE.npy",
+        help="pages of this machine, or those of a NumPy file, uint8[n, 4096] (default: live)",
+    )
+    add(
+        "--format",
+        type=one_of("table", "json"),
+        default="table",
+        metavar="FORM",
+        help="what goes to standard output: table or json (default: table)",
+    )
+    add("--out", type=Path, default="bench-results", metavar="DIR", help="where results go (default: bench-results)")
+    add("-q", "--quiet", action="store_true", help="no progress, no remarks")
