@@ -84,18 +84,21 @@ def _quantile(sample: Sequence[float], confidence: float) -> float:
     return ordered[min(rank, len(ordered)) - 1]
 
 
-def _spread_table(excess_ns: Sequence[int], batch_bytes: int, confidence: float) -> tuple[int, ...]:
-    """What writes of `SPREAD_BYTES`, in batches, take beyond the linear part."""
+def _spread_tables(
+    excess_ns: Sequence[int], batch_bytes: int, confidences: Sequence[float]
+) -> dict[float, tuple[int, ...]]:
+    """What writes of `SPREAD_BYTES`, in batches, take beyond the linear part, at each confidence."""
     if not any(excess_ns):
-        return ()
-    by_terms: dict[int, float] = {}
-    spread: list[int] = []
+        return dict.fromkeys(confidences, ())
+    by_terms: dict[int, list[float]] = {}
+    spread: list[list[int]] = [[] for _ in confidences]
     for size in SPREAD_BYTES:
         terms = -(-size // batch_bytes)
         if terms not in by_terms:
-            by_terms[terms] = sum_quantiles(excess_ns, terms, [confidence])[0]
-        spread.append(max(0, round(by_terms[terms]), *spread[-1:]))
-    return tuple(spread)
+            by_terms[terms] = sum_quantiles(excess_ns, terms, confidences)
+        for table, ns in zip(spread, by_terms[terms], strict=True):
+            table.append(max(0, round(ns), *table[-1:]))
+    return dict(zip(confidences, map(tuple, spread), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ class Model:
     def _spread(self, confidence: float) -> tuple[int, ...]:
         """What writes of `SPREAD_BYTES` take beyond the linear part."""
         if confidence not in self._tables:
-            self._tables[confidence] = _spread_table(tuple(self._excess_ns), self._batch_bytes, confidence)
+            self._tables |= _spread_tables(tuple(self._excess_ns), self._batch_bytes, [confidence])
         return self._tables[confidence]
 
     # ---- learning --------------------------------------------------------------------------------------
@@ -264,7 +267,7 @@ class Model:
             wanted = tuple(self._tables)
         if fitted is None:
             return
-        tables = {confidence: _spread_table(fitted.excess_ns, fitted.batch_bytes, confidence) for confidence in wanted}
+        tables = _spread_tables(fitted.excess_ns, fitted.batch_bytes, wanted)
         with self._lock:
             self._tables.update(tables)
             self._cost = replace(self._cost, byte_ps=fitted.byte_ps)
