@@ -35,11 +35,6 @@ struct cleaner {
 	bool waits;       /* it is busy for those that have not */
 };
 
-static bool is_to_be_written(const struct entry *entry)
-{
-	return entry_is_only_copy(entry) && !(entry->flags & ENTRY_WRITING);
-}
-
 /* ---- which pages ------------------------------------------------------------------------------------- */
 
 /* The oldest page of a list that is to be written; 0: none among those looked at.  Pages of the reserve are
@@ -50,7 +45,7 @@ static uint32_t oldest(struct cleaner *c, enum age age)
 	uint32_t id = age == AGE_RESERVE ? aging->list[age].last : aging_cold(aging, age, 0);
 
 	for (uint32_t look = 0; id && look < PAGE_OUT_BATCHES * PAGE_OUT_ITEMS; look++) {
-		if (is_to_be_written(holdings_entry(&c->store->held, id)))
+		if (entry_waits_for_copy(holdings_entry(&c->store->held, id)))
 			return id;
 		id = aging_newer(aging, id);
 		if (age != AGE_RESERVE)
@@ -77,7 +72,7 @@ static uint32_t next_trimmed(struct cleaner *c)
 		if (entry->flags & ENTRY_WRITING)
 			continue;
 		c->over_bytes -= min_u64(c->over_bytes, entry->size);
-		if (is_to_be_written(entry))
+		if (entry_waits_for_copy(entry))
 			return id;
 		shrink_drop_resident(held, id);
 		held->stats.swap_evicted++;
@@ -99,7 +94,7 @@ static uint32_t next_over(struct cleaner *c)
 			return 0;
 		entry = holdings_entry(&c->store->held, id);
 		walk_next(&c->walk);
-		if (!is_to_be_written(entry))
+		if (!entry_waits_for_copy(entry))
 			continue;
 		c->over_bytes -= min_u64(c->over_bytes, entry->size);
 		return id;
@@ -129,20 +124,24 @@ static uint32_t next_of_chunk(struct cleaner *c)
 
 static uint32_t next_page(struct cleaner *c)
 {
+	const struct holdings *held = &c->store->held;
 	struct aging *aging = &c->store->held.aging;
-	uint32_t id = c->at;
+	const enum age age = c->cause == TMS_CAUSE_DRAIN ? AGE_RESERVE : AGE_UNCOPIED;
+	const struct entry *last = c->at ? holdings_entry(held, c->at) : NULL;
+	uint32_t id;
 
 	if (c->walk.region)
 		return next_of_chunk(c);
-	/* From the page that was gathered last, if it is still there, towards the newer ones. */
-	if (id && holdings_entry(&c->store->held, id)->flags & ENTRY_WRITING) {
-		id = aging_newer(aging, id);
-		if (id && c->cause == TMS_CAUSE_CLEAN)
-			id = aging_cold(aging, AGE_UNCOPIED, id);
-		if (id && is_to_be_written(holdings_entry(&c->store->held, id)))
+	/* From the page that was gathered last towards the newer ones, if it is still there: an allocation may have
+	 * moved it into the reserve, and with it into another list. */
+	if (last && last->flags & ENTRY_WRITING && holdings_age(held, last) == age) {
+		id = aging_newer(aging, c->at);
+		if (id && age == AGE_UNCOPIED)
+			id = aging_cold(aging, age, id);
+		if (id && entry_waits_for_copy(holdings_entry(held, id)))
 			return id;
 	}
-	return oldest(c, c->cause == TMS_CAUSE_DRAIN ? AGE_RESERVE : AGE_UNCOPIED);
+	return oldest(c, age);
 }
 
 /* ---- what to do -------------------------------------------------------------------------------------- */
@@ -293,16 +292,22 @@ static bool finish(struct cleaner *c, bool wanted)
 	return false;
 }
 
+static bool is_given_up(const struct cleaner *c)
+{
+	return c->store->allocations || c->store->closed;
+}
+
 /* With the lock held; gives it up, as the way out of a step. */
 static void fill(struct cleaner *c)
 {
 	bool full = gather(c);
 	bool ready;
 
-	while (!full && !c->store->allocations && !c->store->closed) {
+	while (!full && !is_given_up(c)) {
 		store_leave(c->store);
+		(void)fault_fires(c->store->faults, TMS_FAULT_DURING_GATHER);
 		store_reenter(c->store);
-		full = gather(c);
+		full = !is_given_up(c) && gather(c);
 	}
 	ready = finish(c, full && !c->store->allocations);
 	if (!ready)

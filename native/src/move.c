@@ -41,7 +41,7 @@ static uint32_t next_object(struct move *m, uint32_t *looked)
 			continue;
 		}
 		entry = holdings_entry(&m->store->held, id);
-		if (entry_is_only_copy(entry) && (m->takes_written || !(entry->flags & ENTRY_WRITING)))
+		if (m->takes_written ? entry_is_only_copy(entry) : entry_waits_for_copy(entry))
 			return id;
 		walk_next(&m->walk);
 	}

@@ -38,13 +38,6 @@ static void count_place(struct holdings *held, const struct entry *entry, uint64
 	}
 }
 
-static enum age age_of(const struct holdings *held, const struct entry *entry)
-{
-	if (reserve_has(&held->region->reserve, entry->place))
-		return AGE_RESERVE;
-	return entry->flags & ENTRY_COPY ? AGE_COPIED : AGE_UNCOPIED;
-}
-
 void holdings_count(struct holdings *held, uint32_t id, int sign)
 {
 	const struct entry *entry = holdings_entry(held, id);
@@ -62,7 +55,7 @@ void holdings_count(struct holdings *held, uint32_t id, int sign)
 	if ((entry->flags & (ENTRY_RESIDENT | ENTRY_PERSISTENT)) != (ENTRY_RESIDENT | ENTRY_PERSISTENT))
 		return;
 	count_place(held, entry, one);
-	(sign > 0 ? aging_enlist : aging_delist)(&held->aging, age_of(held, entry), id);
+	(sign > 0 ? aging_enlist : aging_delist)(&held->aging, holdings_age(held, entry), id);
 }
 
 /* ---- dropping -------------------------------------------------------------------------------------- */

@@ -45,6 +45,20 @@ static inline bool entry_is_only_copy(const struct entry *entry)
 	return (entry->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT | ENTRY_COPY)) == (ENTRY_PERSISTENT | ENTRY_RESIDENT);
 }
 
+/* The same, and nobody is writing it. */
+static inline bool entry_waits_for_copy(const struct entry *entry)
+{
+	return entry_is_only_copy(entry) && !(entry->flags & ENTRY_WRITING);
+}
+
+/* The list that a resident persistent entry is in. */
+static inline enum age holdings_age(const struct holdings *held, const struct entry *entry)
+{
+	if (reserve_has(&held->region->reserve, entry->place))
+		return AGE_RESERVE;
+	return entry->flags & ENTRY_COPY ? AGE_COPIED : AGE_UNCOPIED;
+}
+
 /* Adds an entry, as it stands now, to the counts of its kind and its chunk and to the list of its age, or
  * takes it out of them.  Every change of an entry's flags, size or place lies between a take and an add. */
 void holdings_count(struct holdings *held, uint32_t id, int sign);

@@ -107,6 +107,12 @@ bool squeeze_is_current(const tms_store *store, const struct squeezed *object)
 {
 	const struct entry *entry = holdings_entry(&store->held, object->id);
 
-	return entry->pool && entry_is_only_copy(entry) && !(entry->flags & ENTRY_WRITING) && entry->place == object->place &&
-	       entry->size == object->size;
+	uint8_t now[TMS_PAGE_SIZE];
+
+	if (!entry->pool || !entry_waits_for_copy(entry) || entry->place != object->place || entry->size != object->size)
+		return false;
+	if ((entry->flags & (ENTRY_PACKED | ENTRY_DENSE)) != object->form)
+		return false;
+	region_read(store->held.region, entry->place, entry->size, object->form & ENTRY_PACKED, now);
+	return !memcmp(now, object->kept, entry->size);
 }

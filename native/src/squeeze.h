@@ -10,7 +10,7 @@
 
 struct squeezed {
 	uint32_t id;
-	uint32_t place; /* where it lay; as long as it lies there it is the same page, for nothing comes into an isolated window */
+	uint32_t place; /* where it lay */
 	uint16_t size;
 	uint8_t form;
 	uint16_t packed_size; /* 0: it does not get smaller */
@@ -23,11 +23,12 @@ struct squeeze {
 	struct squeezed object[SQUEEZE_OBJECTS];
 };
 
-/* With the lock held: copies an object of an isolated window.  False: it is full. */
+/* With the lock held: copies an object.  False: it is full. */
 bool squeeze_take(struct squeeze *squeeze, const tms_store *store, uint32_t id);
 /* Without the lock. */
 void squeeze_run(struct squeeze *squeeze, tms_store *store);
-/* With the lock held: whether the object is still where it was, without a copy, and none being written. */
+/* With the lock held: whether the object is still where it was, without a copy, and none being written.  Id and
+ * place may have been used again, where a span reaches out of the window, so the bytes are compared. */
 bool squeeze_is_current(const tms_store *store, const struct squeezed *object);
 
 #endif

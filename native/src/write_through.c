@@ -1,8 +1,9 @@
 /*
  * write_through.c: a store that returns only once the page lies in the spill file as well.
  *
- * Laws: 1. a page whose write failed is not stored: its key is absent, as after any rejected put.  2. a
- * caller that gives up waiting loses nothing: the page is stored, and its copy is completed whenever it is.
+ * Laws: 1. a page whose write failed is not stored: its key is absent, as after any rejected put, and
+ * whoever stored under a key that is absent in the end is told so.  2. a caller that gives up waiting loses
+ * nothing: the page is stored, and its copy is completed whenever it is.
  */
 #include <errno.h>
 
@@ -69,7 +70,7 @@ static struct page_out *next_batch(tms_store *store, struct through *through, co
 		uint64_t i = through->begun;
 		uint32_t id = keys->results[i] ? find(store, keys->pool, keys->objects[i], keys->indexes[i]) : 0;
 
-		if (!id || !entry_is_only_copy(holdings_entry(held, id)) || holdings_entry(held, id)->flags & ENTRY_WRITING)
+		if (!id || !entry_waits_for_copy(holdings_entry(held, id)))
 			continue;
 		if (!batch) {
 			batch = store_take_spare_batch(store);
@@ -77,7 +78,7 @@ static struct page_out *next_batch(tms_store *store, struct through *through, co
 			if (!batch)
 				return NULL;
 			if (!page_out_begin(held, batch, PAGE_OUT_BLOCKS, TMS_CAUSE_THROUGH, through->group)) {
-				store_give_batch(store, batch);
+				store_put_back_batch(store, batch);
 				through->group->error = ENOSPC;
 				through->begun = keys->n;
 				return NULL;
@@ -86,11 +87,8 @@ static struct page_out *next_batch(tms_store *store, struct through *through, co
 		if (!page_out_gather(held, batch, id, NULL))
 			break;
 	}
-	if (batch && !page_out_seal(held, batch)) {
-		page_out_complete(held, batch, 0);
-		store_give_batch(store, batch);
-		batch = NULL;
-	}
+	if (batch)
+		(void)page_out_seal(held, batch); /* an empty batch takes any page, so there is one in it */
 	return batch;
 }
 
@@ -106,21 +104,27 @@ static bool is_written(const tms_store *store, const struct keys *keys)
 	return false;
 }
 
-/* With the lock held: what has no copy now is rejected after all. */
-static void judge(tms_store *store, const struct keys *keys)
+/* With the lock held, no write of the keys being under way: what has no copy, since writes failed, is rejected
+ * after all, and so is what another caller, whose writes failed, has rejected.  False: without an error a page
+ * that has no copy was stored over one that has; it is to be written as well. */
+static bool judge(tms_store *store, const struct through *through, const struct keys *keys)
 {
 	struct holdings *held = &store->held;
 
 	for (uint64_t i = 0; i < keys->n; i++) {
 		uint32_t id = keys->results[i] ? find(store, keys->pool, keys->objects[i], keys->indexes[i]) : 0;
 
-		if (!id || !entry_is_only_copy(holdings_entry(held, id)))
+		if (!keys->results[i] || (id && !entry_is_only_copy(holdings_entry(held, id))))
 			continue;
-		shrink_drop(held, id);
+		if (id && !through->group->error)
+			return false;
+		if (id)
+			shrink_drop(held, id);
 		keys->results[i] = false;
 		held->stats.swap_stores--;
 		held->stats.swap_rejects[TMS_REJECT_SPILL]++;
 	}
+	return true;
 }
 
 /* Submits what can be.  TMS_WAITING, or TMS_OK: all is over and judged. */
@@ -128,6 +132,7 @@ static int turn(tms_store *store, struct through *through, const struct keys *ke
 {
 	struct page_out *batch;
 	bool wait = false;
+	bool again;
 	int code;
 
 	do {
@@ -136,12 +141,13 @@ static int turn(tms_store *store, struct through *through, const struct keys *ke
 			return code;
 		batch = next_batch(store, through, keys, &wait);
 		code = batch || wait || through->group->pending || is_written(store, keys) ? TMS_WAITING : TMS_OK;
-		if (code == TMS_OK)
-			judge(store, keys);
+		again = code == TMS_OK && !judge(store, through, keys);
+		if (again)
+			through->begun = 0;
 		store_leave(store);
 		if (batch)
 			io_submit(store->io, &batch->io);
-	} while (batch);
+	} while (batch || again);
 	return code;
 }
 

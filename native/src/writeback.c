@@ -46,7 +46,7 @@ static uint32_t next_object(struct writeback *w, uint32_t *looked)
 		if (!id)
 			return 0;
 		entry = holdings_entry(&w->store->held, id);
-		if (entry_is_only_copy(entry) && !(entry->flags & ENTRY_WRITING))
+		if (entry_waits_for_copy(entry))
 			return id;
 		walk_next(&w->walk);
 	}

@@ -1,4 +1,7 @@
 /* When background work is not done: others come first, or there is no place for it. */
+#include <pthread.h>
+#include <unistd.h>
+
 #include "cleaner.h"
 
 /* ---- others come first ----------------------------------------------------------------------------------- */
@@ -120,6 +123,78 @@ static void a_closed_store_is_not_cleaned(void)
 	fixture_close(&f);
 }
 
+/* ---- the lock is given up meanwhile ------------------------------------------------------------------------ */
+
+static void *clean_once(void *request)
+{
+	return tms_clean(f.store, request, &result) == TMS_OK ? NULL : request;
+}
+
+static bool is_being_written(uint32_t key)
+{
+	bool written;
+
+	pthread_mutex_lock(&f.store->lock);
+	written = entry_of(&f, f.swap, key)->flags & ENTRY_WRITING;
+	pthread_mutex_unlock(&f.store->lock);
+	return written;
+}
+
+/* Between two steps of a batch an allocation moves the page gathered last into the reserve, and one that was
+ * loaded behind it: the next step must not go on in the reserve's list as if it were that of the cold pages. */
+static void a_page_gathered_that_was_moved_leads_nowhere(void)
+{
+	const uint32_t last = 31; /* of the first step */
+	struct tms_clean_request request = everything;
+	pthread_t cleaner;
+	void *failed;
+
+	request.batch_bytes = 100 * RAW;
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK, .spill = true, .reserve_bytes = 64 * RAW }), TMS_OK);
+	held = &f.store->held;
+	put(0, 100, RAW);
+	CHECK(fixture_holds(&f, f.swap, 60, 61, RAW)); /* marked by the load */
+	CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_DURING_GATHER, 0, 1, 0, 300 * NSEC_PER_MSEC), TMS_OK);
+	CHECK_EQ(pthread_create(&cleaner, NULL, clean_once, &request), 0);
+	while (!is_being_written(last))
+		usleep(1000);
+	pthread_mutex_lock(&f.store->lock);
+	CHECK(shrink_to_reserve(held, id_of(&f, f.swap, last), NULL, 0, 0));
+	CHECK(shrink_to_reserve(held, id_of(&f, f.swap, 60), NULL, 0, 0));
+	pthread_mutex_unlock(&f.store->lock);
+	CHECK_EQ(pthread_join(cleaner, &failed), 0);
+	CHECK(!failed);
+	CHECK_VERIFIES(f.store);
+	for (uint32_t key = 0; key < 100; key++)
+		CHECK(fixture_holds(&f, f.swap, key, key + 1, RAW));
+	fixture_close(&f);
+}
+
+static void an_allocation_that_began_meanwhile_has_the_batch_given_up(void)
+{
+	struct tms_clean_request request = everything;
+	pthread_t cleaner;
+	void *failed;
+
+	request.batch_bytes = 100 * RAW;
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK, .spill = true }), TMS_OK);
+	put(0, 100, RAW);
+	CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_DURING_GATHER, 0, 1, 0, 300 * NSEC_PER_MSEC), TMS_OK);
+	CHECK_EQ(pthread_create(&cleaner, NULL, clean_once, &request), 0);
+	while (!is_being_written(0))
+		usleep(1000);
+	pthread_mutex_lock(&f.store->lock);
+	f.store->allocations++;
+	pthread_mutex_unlock(&f.store->lock);
+	CHECK_EQ(pthread_join(cleaner, &failed), 0);
+	CHECK(!failed);
+	f.store->allocations--;
+	CHECK_EQ(result.state, TMS_CLEAN_BUSY);
+	CHECK_EQ(fixture_stats(&f).spill_bytes_written, 0);
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	RUN(nothing_is_begun_while_an_allocation_is_under_way);
@@ -129,5 +204,7 @@ int main(void)
 	RUN(a_full_spill_file_is_said);
 	RUN(without_a_spill_file_there_is_nothing_to_do_or_no_place_for_it);
 	RUN(a_closed_store_is_not_cleaned);
+	RUN(a_page_gathered_that_was_moved_leads_nowhere);
+	RUN(an_allocation_that_began_meanwhile_has_the_batch_given_up);
 	return check_finish(__FILE__);
 }

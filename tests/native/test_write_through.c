@@ -196,6 +196,37 @@ static void some_batches_are_kept_for_allocations(void)
 	fixture_close(&f);
 }
 
+/* Two callers, the second between the steps of the first.  Whether the second's page is there is what it is told. */
+static void a_page_stored_over_anothers_is_not_rejected_for_it(void)
+{
+	for (int fails = 0; fails < 2; fails++) {
+		struct tms_wait first = { .slice_ns = 1 };
+		bool first_result = true;
+		int code;
+
+		open_store(0);
+		CHECK_EQ(fixture_put(&f, f.swap, 0, 1, RAW), TMS_OK);
+		if (fails)
+			CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_WRITE, 0, 1, EIO, 0), TMS_OK);
+		CHECK_EQ(tms_write_through(f.store, f.swap, 1, objects, indexes, &first_result, &first), TMS_WAITING);
+		CHECK_EQ(tms_advance(f.store, NSEC_PER_SEC / 10), TMS_OK); /* its write ends */
+		CHECK_EQ(fixture_put(&f, f.swap, 0, 2, RAW), TMS_OK);
+		results[0] = true;
+		do {
+			code = tms_write_through(f.store, f.swap, 1, objects, indexes, &first_result, &first);
+		} while (code == TMS_WAITING);
+		CHECK_EQ(code, TMS_OK);
+		CHECK_EQ(through(1), TMS_OK);
+		CHECK_EQ(fixture_holds(&f, f.swap, 0, 2, RAW), results[0]);
+		CHECK_EQ(first_result, !fails);
+		CHECK_EQ(results[0], !fails);
+		CHECK_EQ(fixture_stats(&f).swap_stores, fails ? 0 : 2);
+		CHECK_EQ(fixture_stats(&f).swap_rejects[TMS_REJECT_SPILL], fails ? 2 : 0);
+		CHECK_VERIFIES(f.store);
+		fixture_close(&f);
+	}
+}
+
 static void what_cannot_be_written_through_is_said(void)
 {
 	struct tms_wait wait = { .slice_ns = 1 };
@@ -225,6 +256,7 @@ int main(void)
 	RUN(what_is_not_there_to_be_written_is_not_waited_for);
 	RUN(what_others_are_writing_already_is_waited_for_and_not_written_twice);
 	RUN(some_batches_are_kept_for_allocations);
+	RUN(a_page_stored_over_anothers_is_not_rejected_for_it);
 	RUN(what_cannot_be_written_through_is_said);
 	return check_finish(__FILE__);
 }
