@@ -10,6 +10,9 @@
  */
 #include "aging.h"
 
+/* Pages that one look for a cold one moves to the front at most: the lock is held meanwhile. */
+#define VISITED_MOVED_MAX 64
+
 static struct link *age_link(const void *entries, uint32_t id)
 {
 	return &entry_at(entries, id)->order;
@@ -38,7 +41,9 @@ uint32_t aging_cold(struct aging *aging, enum age age, uint32_t id)
 
 	if (!id)
 		id = list->last;
-	while (id && entry_at(aging->entries, id)->flags & ENTRY_VISITED && id != list->first) {
+	for (uint32_t moved = 0; moved < VISITED_MOVED_MAX; moved++) {
+		if (!id || id == list->first || !(entry_at(aging->entries, id)->flags & ENTRY_VISITED))
+			break;
 		uint32_t next = aging_newer(aging, id);
 
 		entry_at(aging->entries, id)->flags &= (uint8_t)~ENTRY_VISITED;

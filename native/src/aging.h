@@ -33,7 +33,7 @@ static inline uint32_t aging_newer(const struct aging *aging, uint32_t id)
 }
 
 /* The oldest page from id on (0: from the very oldest) that was not visited, visited ones being moved to
- * the front on the way; 0: none. */
+ * the front on the way; 0: none.  After a few dozen of them the next one is as good as cold. */
 uint32_t aging_cold(struct aging *aging, enum age age, uint32_t id);
 
 #endif

@@ -14,6 +14,9 @@
  */
 #include "evacuate.h"
 
+/* Objects looked at in one go, before others get the lock. */
+#define LOOK_STEP 512
+
 static bool begin(struct evacuation *e)
 {
 	const struct tms_window *window = e->window;
@@ -50,23 +53,36 @@ struct rest {
 	bool written;
 };
 
+/* One step, under the lock.  False: all has been looked at. */
+static bool look_on(struct evacuation *e, struct walk *walk, struct rest *rest)
+{
+	for (uint32_t looked = 0; looked < LOOK_STEP; looked++) {
+		uint32_t id = walk_current(walk);
+		const struct entry *entry = id ? holdings_entry(&e->store->held, id) : NULL;
+
+		if (!entry || rest->idle)
+			return false;
+		if (entry_is_only_copy(entry))
+			*(entry->flags & ENTRY_WRITING ? &rest->written : &rest->idle) = true;
+		walk_next(walk);
+	}
+	return true;
+}
+
+/* Past the deadline it does not look on: something is left, as far as anybody knows. */
 static struct rest look_over(struct evacuation *e)
 {
+	struct walk walk = walk_begin(e->store->held.region, e->move.start_pfn, e->move.end_pfn);
 	struct rest rest = { 0 };
-	struct walk walk;
-	uint32_t id;
+	bool more = true;
 
-	if (store_enter(e->store))
-		return rest;
-	walk = walk_begin(e->store->held.region, e->move.start_pfn, e->move.end_pfn);
-	while (!rest.idle && (id = walk_current(&walk))) {
-		const struct entry *entry = holdings_entry(&e->store->held, id);
-
-		if (entry_is_only_copy(entry))
-			*(entry->flags & ENTRY_WRITING ? &rest.written : &rest.idle) = true;
-		walk_next(&walk);
+	while (more && !store_enter(e->store)) {
+		more = look_on(e, &walk, &rest);
+		store_leave(e->store);
+		if (more && clock_now_ns(&e->store->clock) > e->deadline_ns)
+			rest.idle = true;
+		more = more && !rest.idle;
 	}
-	store_leave(e->store);
 	return rest;
 }
 

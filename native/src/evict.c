@@ -17,6 +17,8 @@
 
 /* Pages looked at before a put gives up: most of the list may lie in a range being emptied. */
 #define VICTIM_LOOK 256
+/* Marked pages that are unmarked before the next one has to go: the lock is held meanwhile. */
+#define UNMARK_MAX 1024
 
 static struct link *order_link(const void *entries, uint32_t id)
 {
@@ -56,16 +58,16 @@ static uint32_t victim_sieve(struct evict *evict, evict_usable_fn usable, const 
 {
 	uint32_t id = evict->hand ? evict->hand : evict->list.last;
 	uint32_t look = VICTIM_LOOK;
+	uint32_t unmark = UNMARK_MAX;
 
-	/* Marked pages are unmarked once, so two rounds over the list end the walk; only pages that are
-	 * not usable count against the look. */
 	while (id && look) {
 		struct entry *entry = entry_at(evict->entries, id);
 
 		if (!usable(context, id)) {
 			look--;
-		} else if (entry->flags & ENTRY_VISITED) {
+		} else if (entry->flags & ENTRY_VISITED && unmark) {
 			entry->flags &= (uint8_t)~ENTRY_VISITED;
+			unmark--;
 		} else {
 			evict->hand = id;
 			return id;

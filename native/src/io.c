@@ -69,7 +69,8 @@ void io_complete(struct io *io, struct io_request *request, int error)
 		queue_push(&io->completed, request);
 		atomic_fetch_add(&io->completed_count, 1);
 	}
-	atomic_fetch_add(&io->ended, 1);
+	if (!request->watched || request->op != IO_READ)
+		atomic_fetch_add(&io->ended, 1);
 	pthread_cond_broadcast(&io->changed);
 }
 
@@ -80,6 +81,9 @@ static struct io_request *next_request(struct io *io)
 	bool may_write = io->busy_writes == 0 || io->busy_writes + 1 < io->threads;
 	bool must_write = io->writes.first && may_write && busy_urgent + 1 >= io->threads && io->threads > 1;
 
+	/* A write that is under way would make the file long again. */
+	if (io->urgent.first && io->urgent.first->op == IO_TRUNCATE && io->busy_writes)
+		return NULL;
 	if (io->urgent.first && !must_write)
 		return queue_pop(&io->urgent);
 	return may_write ? queue_pop(&io->writes) : NULL;

@@ -61,7 +61,7 @@ struct io_request *io_reap(struct io *io);
 /* True: io_reap has something.  Cheap; a hint without a lock. */
 bool io_has_completed(struct io *io);
 
-/* How many requests have ended so far, and how often io_notify was called. */
+/* How many requests have ended so far, but for reads that somebody watches, and how often io_notify was called. */
 uint64_t io_ended(const struct io *io);
 /* Waits for at most timeout_ns until more than seen have.  False: time is up.  Whoever reads io_ended
  * before it looks at a state that completions change misses none, whichever thread reaps them. */

@@ -1,5 +1,5 @@
 /*
- * io_inner.h: the I/O layer as its own two files see it.
+ * io_inner.h: the I/O layer as its own files (io*.c) see it.
  */
 #ifndef TMS_IO_INNER_H
 #define TMS_IO_INNER_H

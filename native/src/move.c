@@ -148,22 +148,26 @@ static bool place_one(struct move *m, const struct squeezed *object)
 	return true;
 }
 
-/* With the lock held, which it gives up while holes of the reserve are closed: those that are still there are
- * moved, smaller if they got so.  What finds no room is met again by the pass that ends all. */
+/* With the lock held: those that are still there are moved, smaller if they got so.  What finds no room is met
+ * again by the pass that ends all. */
 static void place_squeezed(struct move *m)
 {
-	for (uint32_t i = 0; i < m->squeeze->n && !m->store->closed;) {
+	for (uint32_t i = 0; i < m->squeeze->n; i++) {
 		const struct squeezed *object = &m->squeeze->object[i];
-		uint32_t size = object->packed_size ? object->packed_size : object->size;
 
-		if (!squeeze_is_current(m->store, object) || place_one(m, object) || !has_hole(m, size)) {
-			i++;
-			continue;
-		}
-		(void)shrink_slide(&m->store->held);
-		store_leave(m->store);
-		store_reenter(m->store);
+		if (squeeze_is_current(m->store, object))
+			(void)place_one(m, object);
 	}
+}
+
+/* With the lock held.  The reserve has holes, and no room behind its last object for what one turn compresses: they
+ * are closed first, one step a turn, for compressing takes long and its result must find a place. */
+static bool must_slide(const struct move *m)
+{
+	const struct reserve *reserve = &m->store->held.region->reserve;
+	const uint32_t wanted = SQUEEZE_OBJECTS * units_of(TMS_PAGE_SIZE);
+
+	return !reserve_is_dense(reserve) && reserve->units - reserve->end < wanted;
 }
 
 static enum move_turn compress_turn(struct move *m)
@@ -173,6 +177,11 @@ static enum move_turn compress_turn(struct move *m)
 
 	if (store_enter(m->store))
 		return MOVE_DONE;
+	if (must_slide(m)) {
+		(void)shrink_slide(&m->store->held);
+		store_leave(m->store);
+		return MOVE_AGAIN;
+	}
 	m->squeeze->n = 0;
 	while ((id = next_object(m, &looked)) && squeeze_take(m->squeeze, m->store, id))
 		walk_next(&m->walk);

@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #define PAGES 40u
+#define MANY 1000u
 
 static struct slab entries;
 static struct aging aging;
@@ -14,7 +15,7 @@ static bool visited[PAGES + 1];
 static void open_aging(void)
 {
 	slab_init(&entries, sizeof(struct entry));
-	for (uint32_t i = 0; i < PAGES; i++)
+	for (uint32_t i = 0; i < MANY; i++)
 		memset(entry_at(&entries, slab_alloc(&entries)), 0, sizeof(struct entry));
 	aging_init(&aging, &entries);
 	count = 0;
@@ -193,6 +194,27 @@ static void the_order_is_that_of_the_shadow_whatever_comes_and_goes(void)
 	close_aging();
 }
 
+/* A load of every page must not make the next look as long as the list. */
+static void one_look_moves_a_few_dozen_pages_and_the_next_goes_on(void)
+{
+	uint32_t looks = 0;
+	uint32_t before = 0;
+
+	open_aging();
+	for (uint32_t id = 1; id <= MANY; id++) {
+		aging_enlist(&aging, AGE_UNCOPIED, id);
+		visit(id);
+	}
+	for (uint32_t left = MANY; left > 1; looks++) {
+		CHECK(aging_cold(&aging, AGE_UNCOPIED, 0));
+		for (before = left, left = 0; left < MANY && is_visited(MANY - left); left++)
+			;
+		CHECK(left < before && before - left <= 64);
+	}
+	CHECK(looks >= MANY / 64);
+	close_aging();
+}
+
 int main(void)
 {
 	RUN(the_oldest_comes_first);
@@ -201,5 +223,6 @@ int main(void)
 	RUN(each_age_has_a_list_of_its_own);
 	RUN(the_hand_moves_on_from_a_page_that_leaves);
 	RUN(the_order_is_that_of_the_shadow_whatever_comes_and_goes);
+	RUN(one_look_moves_a_few_dozen_pages_and_the_next_goes_on);
 	return check_finish(__FILE__);
 }

@@ -3,9 +3,10 @@
 #include "fixture.h"
 
 #define IDS 400u
+#define MANY 5000u
 
 static struct slab entries;
-static bool barred[IDS + 1]; /* not usable */
+static bool barred[MANY + 1]; /* not usable */
 
 static bool is_usable(const void *context, uint32_t id)
 {
@@ -16,7 +17,7 @@ static bool is_usable(const void *context, uint32_t id)
 static void open_order(struct evict *evict, int order)
 {
 	slab_init(&entries, sizeof(struct entry));
-	for (uint32_t id = 1; id <= IDS; id++)
+	for (uint32_t id = 1; id <= MANY; id++)
 		(void)slab_alloc(&entries);
 	memset(barred, 0, sizeof(barred));
 	evict_init(evict, order, &entries);
@@ -140,6 +141,25 @@ static void sieve_finds_a_victim_where_every_page_is_marked(void)
 	slab_deinit(&entries);
 }
 
+static void sieve_unmarks_no_more_than_a_thousand_pages_for_one_victim(void)
+{
+	struct evict evict;
+	uint32_t marked = 0;
+	uint32_t victim;
+
+	open_order(&evict, TMS_ORDER_SIEVE);
+	admit_up_to(&evict, 1, MANY);
+	for (uint32_t id = 1; id <= MANY; id++)
+		evict_touch(&evict, id);
+	victim = give_up(&evict);
+	CHECK(victim > 1); /* the one at which it stopped */
+	for (uint32_t id = 1; id <= MANY; id++)
+		marked += (entry_at(&entries, id)->flags & ENTRY_VISITED) != 0;
+	CHECK(marked >= MANY - 1024);
+	CHECK_EQ(give_up(&evict), 2 * victim); /* and goes on from there */
+	slab_deinit(&entries);
+}
+
 /* Oldest first. */
 struct shadow {
 	uint32_t id[IDS];
@@ -252,6 +272,7 @@ int main(void)
 	RUN(sieve_keeps_its_hand_when_the_page_under_it_goes);
 	RUN(a_page_that_is_not_usable_is_passed_over);
 	RUN(sieve_finds_a_victim_where_every_page_is_marked);
+	RUN(sieve_unmarks_no_more_than_a_thousand_pages_for_one_victim);
 	RUN(every_order_agrees_with_an_array);
 	RUN(same_filled_pages_are_in_a_list_of_their_own);
 	RUN(every_order_has_a_name_of_its_own);

@@ -98,7 +98,7 @@ static void what_was_written_is_read_and_counted(void)
 	CHECK_EQ(counters.bytes_written, REQUESTS * TMS_PAGE_SIZE);
 	CHECK_EQ(counters.bytes_read, REQUESTS * TMS_PAGE_SIZE);
 	CHECK_EQ(counters.writes_pending + counters.write_errors + counters.read_errors, 0);
-	CHECK_EQ(io_ended(io), 2 * REQUESTS);
+	CHECK_EQ(io_ended(io), REQUESTS); /* watched reads disturb nobody else */
 	CHECK_EQ(close_io(), 0);
 }
 
@@ -377,7 +377,7 @@ static void threads_share_the_queue(void)
 		CHECK_EQ(pthread_join(thread[i], &wrong), 0);
 		CHECK(!wrong);
 	}
-	CHECK_EQ(io_ended(io), 3 * 2 * REQUESTS);
+	CHECK_EQ(io_ended(io), 3 * REQUESTS);
 	CHECK_EQ(close_io(), 0);
 }
 

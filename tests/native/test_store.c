@@ -88,6 +88,36 @@ static void closing_empties_the_spill_file_and_lets_others_have_it(void)
 	tms_region_destroy(f.region);
 }
 
+/* A write that is under way when the store closes must not leave its pages in the file after all. */
+static void a_write_under_way_does_not_outlive_the_truncation(void)
+{
+	const struct tms_clean_request clean = { .pending_max_bytes = UINT64_MAX / 2, .batch_bytes = 32 * RAW };
+	struct tms_store_config config = { .io_threads = 3, .io_timeout_ns = NSEC_PER_SEC, .spill_path = "under-way.spill" };
+	struct tms_clean_result result;
+	struct tms_spill_info spill;
+	struct stat found;
+	uint32_t abandoned = 9;
+
+	f = (struct fixture){ .region = region_open(FRAMES_PER_MIB, &f.region_info) };
+	CHECK_EQ(tms_store_create(f.region, &config, &spill, &f.store), TMS_OK);
+	CHECK_EQ(tms_pool_create(f.store, TMS_POOL_PERSISTENT, NULL, &f.swap), TMS_OK);
+	for (uint32_t key = 0; key < 50; key++)
+		CHECK_EQ(fixture_put(&f, f.swap, key, key, RAW), TMS_OK);
+	CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_SHORT_WRITE, 0, 1, 0, 200 * NSEC_PER_MSEC), TMS_OK);
+	CHECK_EQ(tms_clean(f.store, &clean, &result), TMS_OK);
+	CHECK_EQ(result.state, TMS_CLEAN_BEGUN);
+	while (!fault_fired(f.store->faults, TMS_FAULT_SHORT_WRITE))
+		usleep(1000);
+	while (tms_store_close(f.store, NSEC_PER_SEC, &abandoned) == TMS_WAITING)
+		;
+	CHECK_EQ(abandoned, 0);
+	CHECK_EQ(stat(config.spill_path, &found), 0);
+	CHECK_EQ(found.st_size, RAW);
+	unlink(config.spill_path);
+	tms_store_destroy(f.store);
+	tms_region_destroy(f.region);
+}
+
 /* Every function that answers, but for the injection of faults.  begun: a load that the device still owes. */
 static bool all_answer_closed(struct tms_wait *begun)
 {
@@ -360,6 +390,7 @@ int main(void)
 	RUN(a_region_serves_one_store_in_its_life_unless_it_never_came_to_be);
 	RUN(a_config_out_of_its_range_is_refused);
 	RUN(closing_empties_the_spill_file_and_lets_others_have_it);
+	RUN(a_write_under_way_does_not_outlive_the_truncation);
 	RUN(after_close_every_call_answers_closed);
 	RUN(closing_cuts_loads_short_and_abandons_a_thread_that_hangs);
 	RUN(a_forked_child_gets_closed_from_every_call);
