@@ -67,9 +67,22 @@ static uint32_t evict_one(struct holdings *held, const struct wanted *wanted)
 	return pfn;
 }
 
+/* What has a copy adds nothing to the bytes that are limited. */
+static bool may_move(const void *context, uint32_t id, uint32_t chunk)
+{
+	const struct holdings *held = context;
+	const struct entry *entry = holdings_entry(held, id);
+	struct ceiling_view view = holdings_ceiling(held);
+	struct newcomer newcomer = { entry_is_only_copy(entry) ? entry->size : 0, 0 };
+
+	return ceiling_allows(&view, chunk, &newcomer);
+}
+
 static bool compact(struct holdings *held)
 {
-	if (!packing_compact(&held->region->packing, shrink_moved, held))
+	const struct compaction compaction = { may_move, shrink_moved, held };
+
+	if (!packing_compact(&held->region->packing, &compaction))
 		return false;
 	held->stats.compactions++;
 	return true;
@@ -137,6 +150,17 @@ static void evict_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frame
 		}
 }
 
+/* Whether giving up the copied pages of a span frees its frames. */
+static bool has_only_copy(const struct holdings *held, const struct span *span)
+{
+	uint32_t id = 0;
+
+	for (uint32_t slot = span_next_used(span, 0, &id); slot < span->capacity; slot = span_next_used(span, slot + 1, &id))
+		if (entry_is_only_copy(holdings_entry(held, id)))
+			return true;
+	return false;
+}
+
 /* Gives up frames of copied pages of a chunk until it has that many free ones. */
 static void give_up_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frames)
 {
@@ -148,7 +172,7 @@ static void give_up_in_chunk(struct holdings *held, uint32_t chunk, uint32_t fra
 
 		if (frame_is_isolated(table, pfn))
 			continue;
-		if (state == FRAME_PACKED)
+		if (state == FRAME_PACKED && !has_only_copy(held, packing_span(&held->region->packing, table->owner[pfn])))
 			give_up_span(held, table->owner[pfn]);
 		if (state != FRAME_SWAP || !(holdings_entry(held, table->owner[pfn])->flags & ENTRY_COPY))
 			continue;

@@ -295,30 +295,60 @@ static void copy_pieces(const struct pieces *to, const struct pieces *from)
 		memcpy(to->at[1], whole + to->bytes[0], to->bytes[1]);
 }
 
-uint32_t packing_compact(struct packing *packing, packing_moved_fn moved, void *context)
+struct mover {
+	const struct compaction *compaction;
+	uint32_t entry;
+	uint32_t chunk; /* it lies in, and may go on lying in */
+};
+
+static bool takes_moved(const void *context, uint32_t chunk)
+{
+	const struct mover *mover = context;
+	const struct compaction *compaction = mover->compaction;
+
+	return chunk == mover->chunk || !compaction->may_move ||
+	       compaction->may_move(compaction->context, mover->entry, chunk);
+}
+
+/* False: no span that takes the object has room. */
+static bool move_away(struct packing *packing, const struct compaction *compaction, uint32_t from, uint32_t bytes,
+		      uint32_t entry)
+{
+	const struct mover mover = { compaction, entry, from >> UNITS_SHIFT >> CHUNK_SHIFT };
+	uint32_t to = packing_place(packing, bytes, entry, takes_moved, &mover);
+	struct pieces from_pieces;
+	struct pieces to_pieces;
+
+	if (to == PLACE_NONE)
+		return false;
+	from_pieces = packing_pieces(packing, from, bytes);
+	to_pieces = packing_pieces(packing, to, bytes);
+	copy_pieces(&to_pieces, &from_pieces);
+	compaction->moved(compaction->context, entry, to);
+	packing_remove(packing, from);
+	return true;
+}
+
+uint32_t packing_compact(struct packing *packing, const struct compaction *compaction)
 {
 	uint32_t id = compaction_victim(packing);
-	struct span *span;
-	uint32_t moves = 0;
-	uint32_t entry;
+	uint32_t objects = id ? packing_span(packing, id)->used : 0;
+	uint32_t slot = 0;
 
 	if (!id)
 		return 0;
-	span = packing_span(packing, id);
-	delist(packing, id, span);
-	for (uint32_t slot = span_next_used(span, 0, &entry); slot < span->capacity;
-	     slot = span_next_used(span, slot + 1, &entry)) {
-		uint32_t bytes = span_class_bytes(span);
-		uint32_t to = packing_place(packing, bytes, entry, NULL, NULL);
-		struct pieces from_pieces = packing_pieces(packing, place_of(span, slot), bytes);
-		struct pieces to_pieces = packing_pieces(packing, to, bytes);
+	packing_seal(packing, id); /* it takes none of its own; with its last object it is gone */
+	for (uint32_t left = objects; left; left--, slot++) {
+		const struct span *span = packing_span(packing, id);
+		uint32_t entry = 0;
 
-		copy_pieces(&to_pieces, &from_pieces);
-		moved(context, entry, to);
-		moves++;
+		slot = span_next_used(span, slot, &entry);
+		if (!move_away(packing, compaction, place_of(span, slot), span_class_bytes(span), entry)) {
+			packing_unseal(packing, id);
+			return 0;
+		}
 	}
-	free_span(packing, id, span);
-	return moves;
+	return objects;
 }
 
 uint64_t packing_bytes(const struct packing *packing)

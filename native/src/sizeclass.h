@@ -93,10 +93,17 @@ uint32_t span_lowest_pfn(const struct span *span, uint32_t from);
 void packing_seal(struct packing *packing, uint32_t id);
 void packing_unseal(struct packing *packing, uint32_t id);
 
-typedef void (*packing_moved_fn)(void *context, uint32_t entry, uint32_t new_place);
-/* Empties one of the emptier spans into others of its class and frees its frames.  Returns how many
- * objects moved; 0: no class has a span's worth of free slots. */
-uint32_t packing_compact(struct packing *packing, packing_moved_fn moved, void *context);
+struct compaction {
+	/* Whether an object may come to lie in another chunk than its own; null: in any. */
+	bool (*may_move)(const void *context, uint32_t entry, uint32_t chunk);
+	/* An object lies at a new place; its old one is given up next. */
+	void (*moved)(void *context, uint32_t entry, uint32_t new_place);
+	void *context;
+};
+
+/* Empties one of the emptier spans into others of its class and frees its frames.  Returns how many objects
+ * moved; 0: no frame came free, for no class has a span's worth of free slots, or not where objects may go. */
+uint32_t packing_compact(struct packing *packing, const struct compaction *compaction);
 
 uint64_t packing_bytes(const struct packing *packing);
 

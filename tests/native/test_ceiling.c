@@ -231,6 +231,42 @@ static void no_ceilings_are_set_at_first_and_they_can_be_taken_away(void)
 	fixture_close(&f);
 }
 
+static uint32_t chunks_over(void)
+{
+	struct ceiling_view view = holdings_ceiling(held);
+	uint32_t over = 0;
+
+	for (uint32_t chunk = 0; chunk < held->region->frames.chunks; chunk++)
+		over += ceiling_bytes_over(&view, chunk) > 0;
+	return over;
+}
+
+/* Pages of many sizes come and go, so that spans are compacted: into chunks that have room only. */
+static void compaction_breaks_no_ceiling(void)
+{
+	const struct tms_ceilings ceilings = device_ceiling(1, 150 * RAW);
+	uint64_t rng = 17;
+
+	open_store(&(struct setup){ .frames = 4 * CHUNK, .packed = true });
+	set(&ceilings);
+	for (int i = 0; i < 4 * (int)CHUNK; i++) /* no frame is free */
+		CHECK_EQ(fixture_put(&f, f.clean, i, i, RAW), TMS_OK);
+	for (int step = 0; step < 60000; step++) {
+		uint32_t key = rng_below(&rng, 6000);
+
+		if (rng_below(&rng, 4) == 0)
+			(void)fixture_put(&f, f.swap, key, key, 200 + 300 * rng_below(&rng, 12));
+		else if (rng_below(&rng, 2) == 0)
+			(void)tms_flush_page(f.store, f.swap, 0, key);
+		else
+			(void)fixture_put(&f, f.swap, key, key, 500);
+		CHECK_EQ(chunks_over(), 0);
+	}
+	CHECK(fixture_stats(&f).compactions > 0);
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
 static void ceilings_out_of_their_range_are_refused(void)
 {
 	struct tms_ceilings wrong[4] = { device_ceiling(1, 1), device_ceiling(1, 1), device_ceiling(1, 1), device_ceiling(1, 1) };
@@ -259,6 +295,7 @@ int main(void)
 	RUN(frontswap_takes_no_more_than_its_share_of_any_chunk);
 	RUN(same_filled_pages_break_no_ceiling);
 	RUN(no_ceilings_are_set_at_first_and_they_can_be_taken_away);
+	RUN(compaction_breaks_no_ceiling);
 	RUN(ceilings_out_of_their_range_are_refused);
 	return check_finish(__FILE__);
 }

@@ -80,7 +80,7 @@ static void a_span_that_touches_an_isolated_frame_takes_no_object(void)
 	range = region_isolate(region, 2, 5);
 	CHECK(range);
 	CHECK_EQ(packing_place(&region->packing, 1000, 2, NULL, NULL), PLACE_NONE);
-	CHECK_EQ(packing_compact(&region->packing, NULL, NULL), 0);
+	CHECK_EQ(packing_compact(&region->packing, &(struct compaction){ 0 }), 0);
 	region_abort(region, range, 2, 5);
 	CHECK(packing_place(&region->packing, 1000, 2, NULL, NULL) != PLACE_NONE);
 	CHECK(packing_owns(&region->packing, place, 1));

@@ -58,10 +58,12 @@ static void a_dropped_entry_takes_all_it_has_with_it(void)
 
 static void an_object_that_compaction_moves_keeps_its_bytes_and_its_copy(void)
 {
+	struct compaction compaction = { .moved = shrink_moved };
 	struct page_out *batch;
 	uint32_t id[100];
 
 	CHECK_EQ(open_holdings(), TMS_OK);
+	compaction.context = held;
 	for (uint32_t key = 0; key < 100; key++)
 		id[key] = put(f.swap, key, 1000);
 	for (uint32_t key = 0; key < 100; key++)
@@ -69,7 +71,7 @@ static void an_object_that_compaction_moves_keeps_its_bytes_and_its_copy(void)
 			shrink_drop(held, id[key]);
 	give_copy(id[0]);
 	batch = batch_of(&f, &id[95], 1, TMS_CAUSE_RECLAIM, NULL);
-	while (packing_compact(&held->region->packing, shrink_moved, held))
+	while (packing_compact(&held->region->packing, &compaction))
 		CHECK_VERIFIES(f.store);
 	CHECK(held->stats.objects_moved > 0);
 	batch_complete(&f, batch, 0);

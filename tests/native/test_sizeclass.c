@@ -122,7 +122,7 @@ static void seal_or_unseal(uint32_t span)
 static void compact(void)
 {
 	uint64_t free_before = frames.held[FRAME_FREE];
-	uint32_t moves = packing_compact(&packing, note_move, NULL);
+	uint32_t moves = packing_compact(&packing, &(struct compaction){ .moved = note_move });
 
 	CHECK_EQ(moved_wrongly, 0);
 	CHECK_EQ(frames.held[FRAME_FREE] > free_before, moves > 0);
