@@ -88,7 +88,7 @@ def _spread_tables(
     excess_ns: Sequence[int], batch_bytes: int, confidences: Sequence[float]
 ) -> dict[float, tuple[int, ...]]:
     """What writes of `SPREAD_BYTES`, in batches, take beyond the linear part, at each confidence."""
-    if not any(excess_ns):
+    if not confidences or not any(excess_ns):
         return dict.fromkeys(confidences, ())
     by_terms: dict[int, list[float]] = {}
     spread: list[list[int]] = [[] for _ in confidences]
