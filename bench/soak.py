@@ -181,12 +181,15 @@ ROWS = (
     Row("hard-stalls-real", 2000, (*_STALLS, *_REAL, "--gap", "20ms"), hard),
     Row("soft-gc", _VIRTUAL, (*_SOFT, *_PAUSES), soft),
     Row("soft-gc-real", 2000, (*_SOFT, *_PAUSES, *_REAL), soft),
-    Row("pairs-0", 1000, ("--scenario", "pairs", *_SOFT, "--gap", "0ms"), pairs),
-    Row("pairs-10", 1000, ("--scenario", "pairs", *_SOFT, "--gap", "10ms"), pairs),
-    Row("pairs-100", 1000, ("--scenario", "pairs", *_SOFT, "--gap", "100ms"), pairs),
+    *(
+        Row(f"pairs-{gap}{name}", 1000, ("--scenario", "pairs", *_SOFT, "--gap", f"{gap}ms", *real), pairs)
+        for gap in (0, 10, 100)
+        for name, real in (("", ()), ("-real", _REAL))
+    ),
     Row("tight-99-real", 5000, (*_UNBOUND, "--confidence", "99", *_REAL), tight),
     Row("tight-999", _VIRTUAL, (*_UNBOUND, *_PAUSES), tight),
     Row("capacity", 120, ("--scenario", "capacity", *_SOFT), capacity),
+    Row("capacity-real", 120, ("--scenario", "capacity", *_SOFT, *_REAL), capacity),
 )
 
 

@@ -80,7 +80,6 @@ ERRORS = (
     ["bench", "deadline", "--storage", "lacking.json"],
     ["bench", "deadline", "--storage", "real", "--virtual"],
     ["bench", "deadline", "--storage", "real", "--scenario", "stalls"],
-    ["bench", "deadline", "--real", "--scenario", "pairs"],
     ["bench", "deadline", "--real", "--virtual"],
     ["bench", "deadline", "--scenario", "chaos"],
     ["bench", "deadline", "--allocations", "0"],

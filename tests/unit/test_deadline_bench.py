@@ -210,6 +210,17 @@ class TestScenarios:
         assert runs[0] == runs[1]
         assert runs[0]["outcome"] != runs[2]["outcome"]
 
+    @pytest.mark.parametrize("scenario", ["pairs", "capacity"])
+    def test_what_counts_time_itself_runs_in_real_time_too(self, pages_file, scenario):
+        document = deadline.run(arguments(pages_file, scenario, virtual=False, threads=2))
+        outcome = document["outcome"]
+        assert outcome["late"] == 0
+        assert outcome["allocations"] == 2 * ALLOCATIONS[scenario] * (scenario == "pairs")
+        assert len(outcome["capacity"]) == ALLOCATIONS[scenario] * (scenario == "capacity")
+        assert outcome["recoveries"]["count"] <= outcome["reasons"].get("recovering", 0)
+        assert document["load"]["stored"] > 0
+        assert document["pages_verified"] > 0
+
     def test_in_real_time_the_way_back_is_measured(self, pages_file):
         document = deadline.run(arguments(pages_file, "steady", virtual=False, threads=2, gap_ns=1_000_000))
         assert document["outcome"]["interpreter_lag_ns"]["max"] > 0
@@ -229,7 +240,6 @@ class TestScenarios:
             ({"gap_ns": -1}, "--gap"),
             ({"storage": "real"}, "must be emulated"),
             ({"storage": "real", "virtual": False, "scenario": "slower"}, "needs an emulated one"),
-            ({"scenario": "capacity", "virtual": False}, "virtual time only"),
         ],
     )
     def test_what_cannot_be_run_is_refused_by_name(self, change, complaint):

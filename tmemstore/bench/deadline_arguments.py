@@ -15,8 +15,6 @@ CHUNK = 2 << 20
 
 _NEEDS_EMULATION = ("slower", "stalls")
 """These make the device bad, which can be done to a model only."""
-_VIRTUAL_ONLY = ("pairs", "capacity")
-"""These say when things happen to the ns, or go on for minutes."""
 _MOST_THREADS = 64
 
 
@@ -64,8 +62,6 @@ class Arguments:
                 f"--scenario {self.scenario} makes the device bad, which needs an emulated one: "
                 "--storage emulate:PRESET"
             )
-        if self.scenario in _VIRTUAL_ONLY and not self.virtual:
-            raise ValueError(f"--scenario {self.scenario} runs in virtual time only; leave out --real")
 
     def _check_sizes(self) -> None:
         for name, size in (("region", self.region_bytes), ("contract", self.contract_bytes)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ _PATIENCE_NS = 1_000_000_000
 """How long, at least, a refused allocation is tried again."""
 _REFILL = 16 * BATCH
 """Clean pages that a thread puts at most in a turn, where frames are free."""
+_TICKS = 100
+_TICK_NS = 10_000_000
+"""A second of steady load, in parts."""
 _AFTER_PAIR_NS = 400_000_000
 """A pair finds a store in which nothing is left of the one before."""
 
@@ -39,7 +43,7 @@ Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is behind."""
 
 
-class Bench:
+class Bench(ABC):
     """What both kinds of time share: which allocation comes next, and how its ending is taken down."""
 
     loads = 1
@@ -55,6 +59,18 @@ class Bench:
             Load(tm, files, anon, keys=keys, first=i * keys, inode=i << 32, seed=arguments.seed + i)
             for i in range(self.loads)
         ]
+
+    @abstractmethod
+    def now_ns(self) -> int:
+        """The time, in ns, that allocations and the device see."""
+
+    @abstractmethod
+    def pass_ns(self, duration_ns: int) -> None:
+        """Let so much time pass."""
+
+    @abstractmethod
+    def after_pair(self) -> None:
+        """Load goes on until nothing is left of a pair."""
 
     def counts(self) -> dict[str, int]:
         """Sums over the loads."""
@@ -115,9 +131,78 @@ class Bench:
         moved = report.window.bytes_uncopied if report.migrated_reserve else 0
         return int(self.random.exponential(2_000_000)) + int(_GAP_FACTOR * self.tm.cost.device_ns(moved))
 
+    def pairs(self, say: Progress) -> Outcome:
+        """Two allocations of the contract's size, a moment apart; a refused one is tried again until it is met."""
+        size = self.arguments.contract_bytes
+        for number in range(self.arguments.allocations):
+            if number % 32 == 0:
+                say(f"pair {number} of {self.arguments.allocations}", number / self.arguments.allocations)
+            # Each pair begins with a window at its ceiling.
+            self.allocate(size, self._window(number))
+            self.pass_ns(self.arguments.gap_ns or 0)
+            second = self._window(number + 2)
+            report = self.allocate(size, second)
+            if report.reason == "recovering":
+                said_ns = report.recovery_ns or 0
+                self.outcome.recoveries.append((said_ns, self._recover(size, second, said_ns)))
+            self.after_pair()
+        return self.outcome
+
+    def _window(self, number: int) -> int:
+        windows = self.arguments.region_bytes // self.arguments.contract_bytes
+        return number % windows * (self.arguments.contract_bytes // PAGE)
+
+    def _recover(self, size: int, start_pfn: int, said_ns: int) -> int:
+        """How long it really takes until the same allocation would be begun."""
+        began_ns = self.now_ns()
+        while self.now_ns() - began_ns < max(10 * said_ns, _PATIENCE_NS):
+            estimate = self.tm.estimate(
+                size,
+                deadline=self.arguments.deadline_ns,
+                start_pfn=start_pfn,
+                confidence=self.arguments.confidence,
+            )
+            if estimate.feasible:
+                break
+            self.pass_ns(max(100_000, said_ns // 100))
+        return self.now_ns() - began_ns
+
+    def capacity(self, say: Progress) -> Outcome:
+        """Stores at half the device's write rate, after compression, and clean pages; nothing may be refused."""
+        rate = 10**12 / self.tm.cost.byte_ps / 2
+        for number in range(self.arguments.allocations):
+            say(f"second {number} of {self.arguments.allocations}", number / self.arguments.allocations)
+            before = self.counts()["refused"]
+            for tick in range(_TICKS):
+                load = self.load[tick % self.loads]
+                tick_ends_ns = self.now_ns() + _TICK_NS
+                stats = self.tm.stats()
+                each = max(256, stats.bytes_kept // max(1, stats.pages_swap - stats.pages_spilled - stats.pages_fill))
+                load.store(int(rate * _TICK_NS / 1e9 / each))
+                load.put(256)
+                self.pass_ns(max(0, tick_ends_ns - self.now_ns()))
+            facts = store_facts(self.tm)
+            self.outcome.capacity.append(
+                {name: facts[name] for name in ("frames_in_use_percent", "frontswap_percent", "contracts")}
+                | {"refused": self.counts()["refused"] - before}
+            )
+        return self.outcome
+
 
 class Virtual(Bench):
     """One thread drives everything; time passes in ``advance`` and in the core."""
+
+    def now_ns(self) -> int:
+        """The time of the model."""
+        return self.tm.now_ns
+
+    def pass_ns(self, duration_ns: int) -> None:
+        """Advance it."""
+        self.tm.advance(duration_ns)
+
+    def after_pair(self) -> None:
+        """Drive the load in between."""
+        self._work(_AFTER_PAIR_NS)
 
     def run(self, say: Progress) -> Outcome:
         """Run the scenario."""
@@ -126,9 +211,9 @@ class Virtual(Bench):
         self.tm.advance("200ms")
         self.fill(self.load[0])
         if self.arguments.scenario == "capacity":
-            return self._capacity(say)
+            return self.capacity(say)
         if self.arguments.scenario == "pairs":
-            return self._pairs(say)
+            return self.pairs(say)
         sizes = self.sizes()
         for number in range(total):
             if number % 128 == 0:
@@ -161,62 +246,6 @@ class Virtual(Bench):
             self.tm.advance(gap_ns // 4)
         self.fill(load)
 
-    def _pairs(self, say: Progress) -> Outcome:
-        """Two allocations of the contract's size, a moment apart; a refused one is tried again until it is met."""
-        size = self.arguments.contract_bytes
-        for number in range(self.arguments.allocations):
-            if number % 32 == 0:
-                say(f"pair {number} of {self.arguments.allocations}", number / self.arguments.allocations)
-            # Each pair begins with a window at its ceiling.
-            self.allocate(size, self._window(number))
-            self.tm.advance(self.arguments.gap_ns or 0)
-            second = self._window(number + 2)
-            report = self.allocate(size, second)
-            if report.reason == "recovering":
-                said_ns = report.recovery_ns or 0
-                self.outcome.recoveries.append((said_ns, self._recover(size, second, said_ns)))
-            self._work(_AFTER_PAIR_NS)
-        return self.outcome
-
-    def _window(self, number: int) -> int:
-        windows = self.arguments.region_bytes // self.arguments.contract_bytes
-        return number % windows * (self.arguments.contract_bytes // PAGE)
-
-    def _recover(self, size: int, start_pfn: int, said_ns: int) -> int:
-        """How long it really takes until the same allocation would be begun."""
-        began_ns = self.tm.now_ns
-        while self.tm.now_ns - began_ns < max(10 * said_ns, _PATIENCE_NS):
-            estimate = self.tm.estimate(
-                size,
-                deadline=self.arguments.deadline_ns,
-                start_pfn=start_pfn,
-                confidence=self.arguments.confidence,
-            )
-            if estimate.feasible:
-                break
-            self.tm.advance(max(100_000, said_ns // 100))
-        return self.tm.now_ns - began_ns
-
-    def _capacity(self, say: Progress) -> Outcome:
-        """Stores at half the device's write rate, after compression, and clean pages; nothing may be refused."""
-        load = self.load[0]
-        rate = 10**12 / self.tm.cost.byte_ps / 2
-        for number in range(self.arguments.allocations):
-            say(f"second {number} of {self.arguments.allocations}", number / self.arguments.allocations)
-            before = load.counts.refused
-            for _ in range(100):
-                stats = self.tm.stats()
-                each = max(256, stats.bytes_kept // max(1, stats.pages_swap - stats.pages_spilled - stats.pages_fill))
-                load.store(int(rate * 0.01 / each))
-                load.put(256)
-                self.tm.advance("10ms")
-            facts = store_facts(self.tm)
-            self.outcome.capacity.append(
-                {name: facts[name] for name in ("frames_in_use_percent", "frontswap_percent", "contracts")}
-                | {"refused": load.counts.refused - before}
-            )
-        return self.outcome
-
 
 class Real(Bench):
     """The load runs on threads of its own; this thread allocates."""
@@ -226,12 +255,28 @@ class Real(Bench):
         super().__init__(tm, arguments, files, anon)
         self._stop = threading.Event()
 
+    def now_ns(self) -> int:
+        """The time of the machine."""
+        return time.monotonic_ns()
+
+    def pass_ns(self, duration_ns: int) -> None:
+        """Sleep."""
+        time.sleep(duration_ns / 1e9)
+
+    def after_pair(self) -> None:
+        """Sleep; the load has threads of its own."""
+        self.pass_ns(_AFTER_PAIR_NS)
+
     def run(self, say: Progress) -> Outcome:
         """Run the scenario."""
         for load in self.load:
             self.fill(load)
+        if self.arguments.scenario == "capacity":
+            return self.capacity(say)
         total = self.arguments.allocations
         with self._threads():
+            if self.arguments.scenario == "pairs":
+                return self.pairs(say)
             sizes = self.sizes()
             for number in range(total):
                 if number % 16 == 0:
