@@ -176,7 +176,7 @@ struct tms_clean_request {
 	bool trim;           /* page out what exceeds the frontswap share */
 	bool yield;          /* begin nothing while loads wait for the device */
 	uint32_t steps;      /* most of them in this call; 0: one */
-	uint64_t wait_ns;    /* before a step, for one of the earlier writes to end if they come first; 0: not at all */
+	uint64_t wait_ns;    /* how long the call goes on, waiting for work and for earlier writes; 0: not at all */
 };
 enum tms_clean_state {
 	TMS_CLEAN_IDLE = 0,  /* nothing is to be done */
@@ -192,6 +192,8 @@ struct tms_clean_result {
 	int32_t cause;       /* of the last write that was begun */
 };
 int tms_clean(tms_store *store, const struct tms_clean_request *request, struct tms_clean_result *ret);
+/* Whoever is in tms_clean comes back after the step it is in, to be asked for something else. */
+void tms_clean_interrupt(tms_store *store);
 
 /* Write-through: gives the pages of these keys, as far as results says that they were stored, a copy, and
  * waits for it like tms_get.  A page whose write fails is rejected after all: absent, its result false. */

@@ -18,6 +18,9 @@
 #define LOOK_STEP 256
 /* Chunks looked at for one that exceeds its share, in one step. */
 #define CHUNK_LOOK 4096
+/* Between two looks for work where nothing has ended that would make some, the first and the longest time. */
+#define IDLE_FIRST_NS (2 * NSEC_PER_MSEC)
+#define IDLE_LONGEST_NS (32 * NSEC_PER_MSEC)
 
 struct cleaner {
 	tms_store *store;
@@ -32,7 +35,7 @@ struct cleaner {
 	bool moved;       /* something else than a write was done */
 	bool looking;     /* no page was met yet, but there are more to look at */
 	uint64_t ended;   /* writes that had ended when the step began */
-	bool waits;       /* it is busy for those that have not */
+	bool waits;       /* it is busy until one of the others, or an allocation, does */
 };
 
 /* ---- which pages ------------------------------------------------------------------------------------- */
@@ -244,7 +247,7 @@ static enum tms_clean_state begin(struct cleaner *c)
 	c->ended = io_ended(c->store->io);
 	c->pending_bytes = io.bytes_pending;
 	if (is_busy(c, &io)) {
-		c->waits = !c->store->allocations;
+		c->waits = true;
 		return TMS_CLEAN_BUSY;
 	}
 	if (!choose(c))
@@ -332,18 +335,34 @@ static int step(struct cleaner *c)
 	return TMS_OK;
 }
 
-/* Waits without the lock, as tms_write_through does: whoever closes the store sees to it that nobody is here. */
-static bool goes_on(const struct cleaner *c)
+/* Waits without the lock, as tms_write_through does: whoever closes the store sees to it that nobody is here.  False:
+ * time is up. */
+static bool goes_on(const struct cleaner *c, uint64_t until_ns, uint64_t *idle_ns)
 {
-	if (c->result->state == TMS_CLEAN_BEGUN)
+	uint64_t now_ns;
+
+	if (!c->request->wait_ns || !c->store->io)
+		return c->result->state == TMS_CLEAN_BEGUN;
+	now_ns = clock_now_ns(&c->store->clock);
+	if (now_ns >= until_ns)
+		return false;
+	if (c->result->state == TMS_CLEAN_BEGUN) {
+		*idle_ns = IDLE_FIRST_NS;
 		return true;
-	return c->waits && c->request->wait_ns && io_wait_ended(c->store->io, c->ended, c->request->wait_ns);
+	}
+	(void)io_wait_ended(c->store->io, c->ended, c->waits ? until_ns - now_ns : min_u64(until_ns - now_ns, *idle_ns));
+	*idle_ns = min_u64(2 * *idle_ns, IDLE_LONGEST_NS);
+	return true;
 }
 
 int tms_clean(tms_store *store, const struct tms_clean_request *request, struct tms_clean_result *ret)
 {
+	const uint32_t interrupts = atomic_load(&store->interrupts);
+	const uint32_t steps = request->steps ? request->steps : 1;
+	const uint64_t began_ns = clock_now_ns(&store->clock);
+	const uint64_t until_ns = began_ns + min_u64(request->wait_ns, UINT64_MAX - began_ns);
 	struct tms_clean_result total = { 0 };
-	uint32_t steps = request->steps ? request->steps : 1;
+	uint64_t idle_ns = IDLE_FIRST_NS;
 
 	for (uint32_t i = 0; i < steps; i++) {
 		struct tms_clean_result result = { .cause = total.cause };
@@ -355,9 +374,18 @@ int tms_clean(tms_store *store, const struct tms_clean_request *request, struct 
 		result.bytes += total.bytes;
 		result.objects += total.objects;
 		total = result;
-		if (i + 1 < steps && !goes_on(&c))
+		if (i + 1 == steps || atomic_load(&store->interrupts) != interrupts || !goes_on(&c, until_ns, &idle_ns))
 			break;
 	}
 	*ret = total;
 	return TMS_OK;
+}
+
+void tms_clean_interrupt(tms_store *store)
+{
+	if (!*store->present)
+		return;
+	atomic_fetch_add(&store->interrupts, 1);
+	if (store->io)
+		io_notify(store->io);
 }

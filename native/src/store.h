@@ -27,6 +27,7 @@ struct tms_store {
 	const bool *present;         /* constant; false in a forked child, which has no pages */
 	uint64_t io_timeout_ns;      /* constant */
 	uint64_t close_began_ns;
+	_Atomic uint32_t interrupts; /* of background work */
 	uint32_t loads;              /* that pin a block */
 	bool spill_is_file;          /* constant */
 	bool enabled;

@@ -195,6 +195,30 @@ static void an_allocation_that_began_meanwhile_has_the_batch_given_up(void)
 	fixture_close(&f);
 }
 
+/* It would wait for hours for work, and goes on with what comes in meanwhile. */
+static void who_waits_for_work_finds_it_and_can_be_interrupted(void)
+{
+	struct tms_clean_request request = everything;
+	pthread_t cleaner;
+	void *failed;
+
+	request.wait_ns = 10000 * NSEC_PER_SEC;
+	request.steps = UINT32_MAX;
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK, .spill = true }), TMS_OK);
+	CHECK_EQ(pthread_create(&cleaner, NULL, clean_once, &request), 0);
+	usleep(20000);
+	put(0, 100, RAW);
+	while (fixture_stats(&f).pages_copied < 100)
+		usleep(1000);
+	tms_clean_interrupt(f.store);
+	CHECK_EQ(pthread_join(cleaner, &failed), 0);
+	CHECK(!failed);
+	CHECK_EQ(result.objects, 100);
+	CHECK_EQ(result.state, TMS_CLEAN_IDLE);
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	RUN(nothing_is_begun_while_an_allocation_is_under_way);
@@ -206,5 +230,6 @@ int main(void)
 	RUN(a_closed_store_is_not_cleaned);
 	RUN(a_page_gathered_that_was_moved_leads_nowhere);
 	RUN(an_allocation_that_began_meanwhile_has_the_batch_given_up);
+	RUN(who_waits_for_work_finds_it_and_can_be_interrupted);
 	return check_finish(__FILE__);
 }

@@ -20,15 +20,13 @@ from tmemstore.stores import background
 from tmemstore.stores.background import CleanRequest
 from tmemstore.stores.tmem import TmemStore
 
-_BUSY_WAIT_S: Final = 0.0005
-_SHORTEST_WAIT_S: Final = 0.002
-_LONGEST_WAIT_S: Final = 0.05
+_WAIT_S: Final = 0.05
+"""Where nothing may be written."""
 _STEPS: Final = 64
 """Steps in a row before samples are looked at."""
-_STEPS_WAITING: Final = 4
-_WAIT_NS: Final = 25_000_000
-"""In the core, for earlier writes: a thread that comes back waits for the interpreter, and the device for the thread.
-`stop` takes up to `_STEPS_WAITING` times as long."""
+_CORE_NS: Final = 100_000_000
+"""In the core, until samples are looked at: a thread that comes back waits for the interpreter, and the device for the
+thread."""
 _SLICE_NS: Final = 1_000_000
 _SAMPLE_PERIOD_NS: Final = 250_000_000
 """A few cold pages are compressed on trial so often: less than a thousandth of a core."""
@@ -67,13 +65,22 @@ class WriteBudget:
 
 
 class Policy:
-    """What the cleaner is to do now; the controller replaces it. `on_change`: called when the model has changed."""
+    """What the cleaner is to do now; the controller replaces it. `on_change`: called when the model has changed.
+
+    It keeps nothing alive that it is called on: the cleaner holds the policy nearly all the time.
+    """
 
     def __init__(self, on_change: Callable[[], None], budget: WriteBudget) -> None:
         self.request: CleanRequest | None = None
-        self.on_change = on_change
+        self._on_change = weakref.WeakMethod(on_change)
         self.next_sample_ns = 0
         self.budget = budget
+
+    def on_change(self) -> None:
+        """The model has changed."""
+        changed = self._on_change()
+        if changed is not None:
+            changed()
 
 
 def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0) -> int:
@@ -96,7 +103,7 @@ def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0) ->
         policy.on_change()
     if policy.request is None:
         return int(background.IDLE)
-    return background.clean(store, policy.request, steps=_STEPS_WAITING if wait_ns else _STEPS, wait_ns=wait_ns)
+    return background.clean(store, policy.request, steps=_STEPS, wait_ns=wait_ns)
 
 
 class Cleaner:
@@ -106,43 +113,37 @@ class Cleaner:
         self._store = weakref.ref(store)
         self._model = model
         self._policy = weakref.ref(policy)  # which knows the store
-        self._wake = threading.Event()
-        self._stopped = False
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tmemstore-cleaner", daemon=True)
         self._thread.start()
 
-    def kick(self) -> None:
-        """There may be work."""
-        self._wake.set()
+    def look_again(self) -> None:
+        """What is to be done has changed."""
+        store = self._store()
+        if store is not None and not store.closed:
+            background.interrupt_clean(store)
 
     def stop(self) -> None:
         """Ends the thread, which is never in a system call on the device."""
-        self._stopped = True
-        self._wake.set()
+        self._stopped.set()
+        self.look_again()
         if self._thread is not threading.current_thread():
             self._thread.join()
 
     def _run(self) -> None:
-        wait_s = _SHORTEST_WAIT_S
-        while not self._stopped:
+        while not self._stopped.is_set():
             store, policy = self._store(), self._policy()
             if store is None or store.closed or policy is None:
                 return
             try:
-                state = step(store, self._model, policy, wait_ns=_WAIT_NS)
+                step(store, self._model, policy, wait_ns=_CORE_NS)
+                waits_here = policy.request is None
             except PoolError:  # closed meanwhile
                 return
             finally:
                 del store, policy
-            if state in {background.BEGUN, background.BUSY}:
-                wait_s = _SHORTEST_WAIT_S
-                time.sleep(_BUSY_WAIT_S)
-                continue
-            if self._wake.wait(wait_s):
-                self._wake.clear()
-                wait_s = _SHORTEST_WAIT_S
-            else:
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            if waits_here:
+                self._stopped.wait(_WAIT_S)
 
 
 def advance(store: TmemStore, model: Model, policy: Policy, time_ns: int) -> None:

@@ -175,10 +175,8 @@ class Controller:
         return request, costs
 
     def _after(self, report: ReclaimReport, costs: Costs) -> None:
-        """An allocation ran: what it showed is learned, what it left in the reserve is to be drained."""
+        """An allocation ran: what it showed is learned; what its writes showed is the cleaner's to learn."""
         self._model.learn(report, costs)
-        if self._cleaner is not None:
-            self._cleaner.kick()  # which learns from the writes as well: no work for a thread with a deadline
 
     def _explained(self, refused: AllocationRefused) -> AllocationRefused:
         if refused.report.reason != "recovering":
@@ -257,7 +255,7 @@ class Controller:
     def frontswap_max_percent(self, percent: int | Literal["auto"]) -> None:
         self._ruler.set_percent(percent)
         if self._cleaner is not None:
-            self._cleaner.kick()
+            self._cleaner.look_again()
 
     @property
     def ratio(self) -> Ratio:

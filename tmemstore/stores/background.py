@@ -40,7 +40,7 @@ class CleanRequest:
     yields: bool = True
 
     def to_c(self, *, steps: int, wait_ns: int) -> Any:
-        """A `struct tms_clean_request` for at most so many steps, each waiting so long for earlier writes."""
+        """A `struct tms_clean_request` for at most so many steps, going on for so long."""
         raw = ffi.new("struct tms_clean_request *")
         raw.pending_max_bytes = self.pending_max_bytes
         raw.batch_bytes = self.batch_bytes
@@ -80,11 +80,17 @@ def set_ceilings(store: TmemStore, contracts: Sequence[CeilingFields], *, fronts
 def clean(store: TmemStore, request: CleanRequest, *, steps: int, wait_ns: int = 0) -> int:
     """At most so many steps in one call into the core: the state of the last one (IDLE, BEGUN, BUSY, FULL).
 
-    Each waits up to `wait_ns` for earlier writes to end; with 0 not at all, as in virtual time, where waiting is time.
+    The call goes on for `wait_ns`, waiting for work and for earlier writes to end, or until `interrupt_clean`; with 0
+    it waits for nothing, as in virtual time, where waiting is time.
     """
     result = ffi.new("struct tms_clean_result *")
     check(lib.tms_clean(store.handle, request.to_c(steps=steps, wait_ns=wait_ns), result))
     return int(result.state)
+
+
+def interrupt_clean(store: TmemStore) -> None:
+    """Whoever is in `clean` comes back, to be asked for something else."""
+    lib.tms_clean_interrupt(store.handle)
 
 
 def headroom(store: TmemStore, window_chunks: int) -> Headroom:
