@@ -52,7 +52,7 @@ def _notes(info: Any, *, wants_hugetlb: bool) -> tuple[str, ...]:
 class Region:
     """A contiguous area, reserved and populated once, that a `TmemStore` lends to pages.
 
-    `size`: bytes or "256MiB", a multiple of 4096, from 1 MiB up to what the machine has (256 GiB at most).
+    `size`: bytes or "256MiB", a multiple of 4096, from 1 MiB up to what the machine has (less than 256 GiB).
     `escape`: size of the escape reserve, RAM outside the area that reclaim may fill; a multiple of 4096, 0 for none.
     `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses, `notes` says so and
     the region goes on without. `ValueError` for a wrong size, `EnvironmentLacks` where there is no memory for it.

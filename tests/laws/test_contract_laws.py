@@ -349,3 +349,40 @@ def test_a_new_contract_bounds_what_was_stored_without_one(opened, codec):
     for contig in take_until_no_window_is_left(tm, contract):
         contig.release()
     lent.check()
+
+
+def test_a_hard_contract_that_does_not_hold_yet_refuses_at_once(opened):
+    """Set while more lies in the region without a copy than the reserve takes: no plan waits for the device for it."""
+    tm = emulated(opened, escape="1MiB", codec="none")
+    lent = Lent(tm, noise)
+    lent.run(4090, clean_every=10**9)  # no window is nearly empty
+    tm.contracts = Contract("4MiB", "20ms", "hard")
+    assert tm.stats().contracts[0].state == "recovering"
+    estimate = tm.estimate("4MiB", deadline="20ms")
+    assert not estimate.feasible
+    assert estimate.reason == "recovering"
+    _, report = try_alloc(tm, "4MiB", deadline="20ms")
+    assert report.ending == Ending.REFUSED
+    assert report.reason == "recovering"
+    assert report.recovery_ns > 0
+    for _ in range(100):
+        if tm.stats().contracts[0].state == "holding":
+            break
+        tm.advance("20ms")
+    contig, report = try_alloc(tm, "4MiB", deadline="20ms")
+    assert report.ending == Ending.MET
+    contig.release()
+    lent.check()
+
+
+def test_a_window_that_begins_within_a_chunk_is_not_covered(opened):
+    """The promise is for chunk-aligned windows: another may hold the share of one chunk more, and is as bounded."""
+    tm = emulated(opened, escape="1MiB", contract=Contract("2MiB", "20ms", "hard"))
+    tm.disturb_device(duration=FOR_EVER)
+    lent = Lent(tm, noise)
+    lent.run(3000)
+    contig, report = try_alloc(tm, "2MiB", deadline="20ms", start_pfn=512)
+    assert report.ending == Ending.MET
+    contig.release()
+    contig, report = try_alloc(tm, "2MiB", deadline="20ms", start_pfn=256)
+    assert report.ending == Ending.MET or report.reason == "deadline"

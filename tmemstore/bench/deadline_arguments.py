@@ -16,6 +16,9 @@ CHUNK = 2 << 20
 _NEEDS_EMULATION = ("slower", "stalls")
 """These make the device bad, which can be done to a model only."""
 _MOST_THREADS = 64
+_REGION_END = 256 << 30
+"""What `tmemstore.Region` refuses from here on."""
+_LONGEST_NS = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,11 @@ class Arguments:
                 f"--contract asks for {self.contract_bytes >> 20} MiB of a region of {self.region_bytes >> 20} MiB; "
                 "take a larger --region or a smaller contract"
             )
+        if self.region_bytes >= _REGION_END:
+            raise ValueError(f"--region is {self.region_bytes >> 30} GiB; it must be less than {_REGION_END >> 30} GiB")
         if self.deadline_ns <= 0:
             raise ValueError("--contract names no time; write for example 64MiB:50ms:hard")
-        if self.gap_ns is not None and self.gap_ns < 0:
-            raise ValueError("--gap must not be negative")
+        if self.deadline_ns >= _LONGEST_NS:
+            raise ValueError("--contract names a time of a day or more; write for example 64MiB:50ms:hard")
+        if self.gap_ns is not None and not 0 <= self.gap_ns < _LONGEST_NS:
+            raise ValueError("--gap must be a time from 0 to less than a day")

@@ -285,6 +285,8 @@ class Real(Bench):
                     self.tm.disturb_device(slow=_SLOWER, duration=_EVER_NS)
                 if self.arguments.scenario == "stalls":
                     self.tm.disturb_device(duration=_STALL_NS, after=(0, 0, 1_000_000)[number % 3])
+                    if number % 3 == 0:
+                        self.pass_ns(_STALL_NS // 4)
                 size = next(sizes)
                 report = self.allocate(size, self.start_pfn(size))
                 time.sleep(self.gap_ns(report) / 1e9)

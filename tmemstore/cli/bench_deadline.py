@@ -145,7 +145,7 @@ def _add_run(add: Any) -> None:
         type=_number(1),
         default="1000",
         metavar="N",
-        help="how many; pairs, or seconds, in the scenarios of that name (default: 1000)",
+        help="how many; of pairs in pairs, of seconds in capacity (default: 1000)",
     )
     add(
         "--threads",

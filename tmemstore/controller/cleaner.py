@@ -35,11 +35,11 @@ _DAY_PARTS: Final = 24
 
 
 class WriteBudget:
-    """Bytes that may be written a day, over the last 24 hours; None: no limit."""
+    """Bytes that may be written a day, over the last 24 hours (up to 25, in whole ones); None: no limit."""
 
     def __init__(self, bytes_a_day: int | None) -> None:
         self._limit = bytes_a_day
-        self._parts: deque[tuple[int, int]] = deque(maxlen=_DAY_PARTS)
+        self._parts: deque[tuple[int, int]] = deque(maxlen=_DAY_PARTS + 1)
         self._written = 0
 
     @property
@@ -60,7 +60,7 @@ class WriteBudget:
         """Whether the last 24 hours took all that was allowed."""
         if self._limit is None:
             return False
-        first = now_ns // (_DAY_NS // _DAY_PARTS) - _DAY_PARTS + 1
+        first = now_ns // (_DAY_NS // _DAY_PARTS) - _DAY_PARTS
         return sum(size for part, size in self._parts if part >= first) >= self._limit
 
 

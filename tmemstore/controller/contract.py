@@ -13,7 +13,7 @@ from tmemstore.units import CHUNK_BYTES, PAGE_SIZE, format_size, format_time_ns,
 CONTRACTS_MAX: Final = 8
 UNLIMITED: Final = 2**64 - 1
 
-_CHUNK_FRAMES: Final = CHUNK_BYTES // PAGE_SIZE
+CHUNK_FRAMES: Final = CHUNK_BYTES // PAGE_SIZE
 _PENDING_SHARE: Final = 10
 """Of the deadline, the part (one tenth) that writes of the cleaner, under way when an allocation begins, may take."""
 _REACTION_NS: Final = 300_000
@@ -60,13 +60,13 @@ class Contract:
     @property
     def chunks(self) -> int:
         """The window in chunks, rounded up."""
-        return -(-self.frames // _CHUNK_FRAMES)
+        return -(-self.frames // CHUNK_FRAMES)
 
     def covers(self, frames: int, deadline_ns: int, effort: Effort, *, zero: bool) -> bool:
         """Whether an allocation is no larger and no more urgent than this, and may do what it takes."""
         needed = Effort.MIGRATE if self.kind == "hard" else Effort.PAGE_OUT
         return (
-            -(-frames // _CHUNK_FRAMES) <= self.chunks
+            -(-frames // CHUNK_FRAMES) <= self.chunks
             and deadline_ns >= self.deadline_ns
             and effort >= needed
             and (self.zero or not zero)
@@ -119,7 +119,7 @@ def check_confidence(confidence: object) -> None:
     """`ValueError` or `TypeError` unless it is a fraction from 0.5 to below 1, with a hint for a percentage."""
     if isinstance(confidence, bool) or not isinstance(confidence, int | float):
         raise TypeError(f"a confidence is a fraction such as 0.999, not {type(confidence).__name__}")
-    if 1 < confidence <= 100:  # noqa: PLR2004 - percent
+    if 1 < confidence < 100:  # noqa: PLR2004 - percent
         raise ValueError(f"a confidence is a fraction in Python: write {confidence / 100:g}, not {confidence:g}")
     if not 0.5 <= confidence < 1:  # noqa: PLR2004
         raise ValueError(f"a confidence is a fraction from 0.5 to below 1, such as 0.999, not {confidence:g}")
@@ -151,10 +151,7 @@ def pending_ns(deadline_ns: int) -> int:
 
 
 class Layout:
-    """How the deadline of contracts is laid out on this region, with this reserve, codec and cost.
-
-    `cost_at`: the cost model at a confidence.
-    """
+    """How the deadline of contracts is laid out on this region, with this reserve and codec."""
 
     def __init__(self, *, region_frames: int, escape_bytes: int, codec: str, can_write: bool) -> None:
         self._region_frames = region_frames
@@ -164,9 +161,12 @@ class Layout:
 
     def _least_ns(self, contract: Contract, chunks: int, cost: CostModel) -> int:
         """What a window takes in which every frame is one drop."""
-        frames = min(chunks * _CHUNK_FRAMES, self._region_frames)
-        zero_ns = contract.frames * cost.zero_ns if contract.zero else 0
-        return cost.t0_ns + _REACTION_NS + zero_ns + frames * (cost.frame_ns + cost.drop_ns)
+        frames = min(chunks * CHUNK_FRAMES, self._region_frames)
+        return cost.t0_ns + _REACTION_NS + frames * self._least_frame_ns(contract, cost)
+
+    @staticmethod
+    def _least_frame_ns(contract: Contract, cost: CostModel) -> int:
+        return cost.frame_ns + cost.drop_ns + (cost.zero_ns if contract.zero else 0)
 
     def check(self, contract: Contract, cost: CostModel) -> None:
         """`ContractError` if no store could keep the contract, naming the largest window that can be had."""
@@ -183,7 +183,7 @@ class Layout:
         least_ns = self._least_ns(contract, contract.chunks, cost)
         if least_ns <= contract.deadline_ns:
             return
-        chunk_ns = max(1, self._least_ns(contract, 2, cost) - self._least_ns(contract, 1, cost))
+        chunk_ns = max(1, CHUNK_FRAMES * self._least_frame_ns(contract, cost))
         spare_ns = contract.deadline_ns - self._least_ns(contract, 0, cost)
         largest = max(0, spare_ns // chunk_ns) * CHUNK_BYTES
         could = f"the largest that can is {format_size(largest)}" if largest else "no size can"
@@ -198,8 +198,8 @@ class Layout:
         What must follow everything else, isolating and dropping, gets its own part of the deadline: as much as a window
         full of `_per_frame` objects a frame takes, or half of it; moving and writing share the rest side by side.
         """
-        frames = contract.chunks * _CHUNK_FRAMES
-        zero_ns = contract.frames * cost.zero_ns if contract.zero else 0
+        frames = contract.chunks * CHUNK_FRAMES
+        zero_ns = frames * cost.zero_ns if contract.zero else 0
         available_ns = max(0, contract.deadline_ns - cost.t0_ns - _REACTION_NS - zero_ns)
         drops_ns, device_bytes = available_ns, UNLIMITED
         if contract.kind == "soft":
@@ -226,14 +226,14 @@ class Layout:
         """Uncopied bytes that a window may hold while the reserve is empty."""
         object_bytes = PAGE_SIZE // self._per_frame
         object_ps = 1000 * (ceiling.object_ns + ceiling.drop_ns) + object_bytes * ceiling.byte_ps
-        frames_ns = ceiling.window_chunks * _CHUNK_FRAMES * ceiling.frame_ns
+        frames_ns = ceiling.window_chunks * CHUNK_FRAMES * ceiling.frame_ns
         by_cpu = 1000 * max(0, ceiling.cpu_ns - frames_ns) * object_bytes // max(1, object_ps)
         room = self._escape_bytes if ceiling.contract.kind == "hard" else ceiling.device_bytes + self._escape_bytes
         return min(room, by_cpu, ceiling.window_chunks * CHUNK_BYTES)
 
     def region_bytes(self, ceilings: Sequence[Ceiling]) -> int:
         """Uncopied bytes that region and reserve may hold together, by all contracts; the region's size if none."""
-        all_chunks = -(-self._region_frames // _CHUNK_FRAMES)
+        all_chunks = -(-self._region_frames // CHUNK_FRAMES)
         limits = [self._region_frames * PAGE_SIZE]
         for ceiling in ceilings:
             limits.append(self.window_bytes(ceiling) * all_chunks // ceiling.window_chunks)

@@ -87,7 +87,8 @@ class Controller:
         power of two, counted from the start of the region (which is 2 MiB aligned). `start_pfn`: that window and no
         other; else the cheapest. `zero`: hand it over zeroed. `confidence`: of the bound that is compared with the
         deadline (default: that of the contract that covers it, else 0.999). `interpreter_slack`: time that Python may
-        need on the way back, taken off the deadline beforehand. Wrong arguments: `ValueError`, `TypeError`.
+        need on the way into the core and back, taken off the deadline beforehand, so that a contract covers the call
+        if its own deadline is no longer than what is left. Wrong arguments: `ValueError`, `TypeError`.
         """
         slack_ns = parse_time_ns(interpreter_slack)
         if slack_ns < 0:
@@ -153,18 +154,19 @@ class Controller:
         frames = self._frames(size)
         deadline_ns = self._deadline_ns(deadline) - slack_ns
         effort = Effort(effort)
-        covering = self._ruler.covering(frames, deadline_ns, effort, zero=zero)
+        first_pfn = self._start_pfn(size, align, start_pfn)
+        covering = self._ruler.covering(frames, deadline_ns, effort, zero=zero, start_pfn=first_pfn)
         if confidence is None:
             confidence = DEFAULT_CONFIDENCE if covering is None else covering.confidence
         check_confidence(confidence)
         costs = self._model.costs(confidence, deadline_ns)
-        is_hard = covering is not None and covering.kind == "hard"
+        is_hard = covering is not None and covering.kind == "hard" and self._ruler.hard_holds()
         request = Request(
             frames=frames,
             costs=costs,
             effort=effort,
             align_frames=self._align_frames(align),
-            start_pfn=self._start_pfn(size, align, start_pfn),
+            start_pfn=first_pfn,
             deadline_ns=deadline_ns,
             refuse=deadline is not None and not is_hard,
             covered=covering is not None,

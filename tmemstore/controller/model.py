@@ -157,11 +157,6 @@ class Model:
             self._batch_bytes = batch_bytes
         self._refit()
 
-    @property
-    def version(self) -> int:
-        """Changes with every change of the coefficients."""
-        return self._version
-
     def costs(self, confidence: float = DEFAULT_CONFIDENCE, deadline_ns: int = 2**63) -> Costs:
         """The coefficients at the three levels; 0.5 < confidence < 1.
 
@@ -269,6 +264,8 @@ class Model:
             return
         tables = _spread_tables(fitted.excess_ns, fitted.batch_bytes, wanted)
         with self._lock:
+            if fitted.batch_bytes != self._batch_bytes:
+                return  # whoever changed it fits anew
             self._tables.update(tables)
             self._cost = replace(self._cost, byte_ps=fitted.byte_ps)
             self._version += 1

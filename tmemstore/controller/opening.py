@@ -75,7 +75,7 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
     if writeback not in WRITEBACKS:
         raise ValueError(f"unknown writeback {writeback!r}; choose one of {', '.join(WRITEBACKS)}")
     write_limit = None if spill_write_limit is None else _positive(spill_write_limit)
-    given = _given(storage, spill)
+    given = _given(storage, spill, overwrite=spill_overwrite)
     with contextlib.ExitStack() as undo:
         area = Region(region, escape=escape, hugetlb=hugetlb, mlock=mlock)
         undo.callback(area.close)
@@ -109,14 +109,14 @@ def _positive(limit: int | str) -> int:
 
 
 def _given(
-    storage: Storage, spill: str | os.PathLike[str] | None
+    storage: Storage, spill: str | os.PathLike[str] | None, *, overwrite: bool
 ) -> StorageProfile | EmulatedDevice | CostModel | None:
     if storage is None or isinstance(storage, CostModel):
         return storage
     if storage == _MEASURE:
         if spill is None:
             raise ValueError('storage="measure" needs a spill file to measure')
-        return calibrate(os.fspath(spill))
+        return calibrate(os.fspath(spill), overwrite=overwrite)
     given = choose.storage(storage)
     if isinstance(given, StorageProfile) and given.device is not None and spill is not None:
         given.check_device(os.fspath(spill))

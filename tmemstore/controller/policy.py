@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from tmemstore.controller.cleaner import Policy, WriteBudget
 from tmemstore.controller.contract import (
+    CHUNK_FRAMES,
     MARGIN,
     Ceiling,
     Contract,
@@ -33,7 +34,7 @@ BATCH_BYTES: Final = 512 << 10
 _BATCH_MIN_BYTES: Final = 16 << 10
 _PENDING_BYTES: Final = 2 << 20
 _PENDING_BATCHES: Final = 2
-_CLEAN_TARGET: Final = 0.9
+_CLEAN_TARGET: Final = 0.93
 """Of what may be without a copy, the cleaner leaves so much: pages that are soon overwritten cost no write, and there
 is room for a burst."""
 _UNBOUND_TARGET: Final = 0.5
@@ -101,10 +102,18 @@ class Ruler:
                 self.refresh()
                 raise
 
-    def covering(self, frames: int, deadline_ns: int, effort: Effort, *, zero: bool) -> Contract | None:
-        """The contract that covers an allocation, a hard one first."""
+    def covering(
+        self, frames: int, deadline_ns: int, effort: Effort, *, zero: bool, start_pfn: int | None
+    ) -> Contract | None:
+        """The contract that covers an allocation, a hard one first. `start_pfn`: of the window asked for, or None."""
+        if start_pfn is not None and start_pfn % CHUNK_FRAMES:
+            return None
         covering = [c for c in self._contracts if c.covers(frames, deadline_ns, effort, zero=zero)]
         return min(covering, key=lambda contract: contract.kind != "hard", default=None)
+
+    def hard_holds(self) -> bool:
+        """Whether what has no copy fits into the reserve; else a hard contract recovers, and may have to refuse."""
+        return background.headroom(self._store, 1).uncopied_bytes <= self._store.region.escape_bytes
 
     def _bound(self, contract: Contract) -> CostModel:
         return self._model.ceiling_cost(contract.confidence, contract.deadline_ns)

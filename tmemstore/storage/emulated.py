@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from tmemstore.storage.presets import PRESETS, lane_of
 from tmemstore.storage.profile import StorageProfile
 from tmemstore.storage.sample import PERMILLE_MAX, check_whole
-from tmemstore.units import parse_size, parse_time_ns
+from tmemstore.units import PAGE_SIZE, parse_size, parse_time_ns
 
 PREFIX: Final = "emulate:"
 EPISODES_MAX: Final = 16
@@ -19,6 +19,8 @@ EPISODES_MAX: Final = 16
 _SIGMA_MAX_PERMILLE: Final = 3000
 _SEED_MAX: Final = 2**64 - 1
 _FACTOR_MAX: Final = 1_000_000
+_LONGEST_NS: Final = 1000 * 10**9
+_REQUEST_BYTES: Final = 512 << 10
 
 _RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?i?B)/s")
 _RATE_UNITS: Final = {
@@ -90,6 +92,13 @@ class EmulatedDevice:
             raise ValueError(f"a device has at most {EPISODES_MAX} episodes, not {len(self.episodes)}")
         if bool(self.pause_ns) != bool(self.pause_every_bytes):
             raise ValueError("pauses need both: how many bytes lie between two, and how long one is")
+        if self.pause_ns >= _LONGEST_NS:
+            raise ValueError(f"a pause takes less than 1000 s, not {self.pause_ns} ns")
+        if 0 < self.pause_every_bytes < PAGE_SIZE:
+            raise ValueError(f"between two pauses lie at least {PAGE_SIZE} bytes, not {self.pause_every_bytes}")
+        for lane in (self.profile.write, self.profile.random_read):
+            if lane.request_time_ns(_REQUEST_BYTES) >= _LONGEST_NS:
+                raise ValueError("a request of 512 KiB takes less than 1000 s; give the device a higher rate")
 
     def fill(self, raw: Any) -> None:
         """Writes the device into a `struct tms_device`, all but where its data is kept."""

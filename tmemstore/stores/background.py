@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol
 from tmemstore._binding import check, ffi, lib
 from tmemstore.stores.tmem import TmemStore
 
-ALL_PERMILLE: Final = 1000
 NO_COPIES: Final = 2**64 - 1
 """As `CleanRequest.cold_bytes`: pages in the region are left alone."""
 
@@ -128,11 +127,6 @@ def measure_writes(store: TmemStore, most_bytes: int, budget_ns: int) -> tuple[i
 def now_ns(store: TmemStore) -> int:
     """The time on the store's clock."""
     return int(lib.tms_now(store.handle))
-
-
-def advance(store: TmemStore, time_ns: int) -> None:
-    """Lets virtual time pass; `ValueError` if the store's clock runs by itself."""
-    check(lib.tms_advance(store.handle, time_ns), "the store does not run in virtual time")
 
 
 def advance_to_event(store: TmemStore, most_ns: int) -> int:
