@@ -18,9 +18,10 @@
 #define LOOK_STEP 256
 /* Chunks looked at for one that exceeds its share, in one step. */
 #define CHUNK_LOOK 4096
-/* Between two looks for work where nothing has ended that would make some, the first and the longest time. */
-#define IDLE_FIRST_NS (2 * NSEC_PER_MSEC)
-#define IDLE_LONGEST_NS (32 * NSEC_PER_MSEC)
+/* Between two looks for work where nothing has ended that would make some, the first and the longest time.  An
+ * allocation that ends has left some, but wakes nobody: whoever is woken takes its processor before it has returned. */
+#define IDLE_FIRST_NS NSEC_PER_MSEC
+#define IDLE_LONGEST_NS (8 * NSEC_PER_MSEC)
 
 struct cleaner {
 	tms_store *store;
@@ -35,7 +36,7 @@ struct cleaner {
 	bool moved;       /* something else than a write was done */
 	bool looking;     /* no page was met yet, but there are more to look at */
 	uint64_t ended;   /* writes that had ended when the step began */
-	bool waits;       /* it is busy until one of the others, or an allocation, does */
+	bool waits;       /* it is busy until one of the others does */
 };
 
 /* ---- which pages ------------------------------------------------------------------------------------- */
@@ -247,7 +248,7 @@ static enum tms_clean_state begin(struct cleaner *c)
 	c->ended = io_ended(c->store->io);
 	c->pending_bytes = io.bytes_pending;
 	if (is_busy(c, &io)) {
-		c->waits = true;
+		c->waits = !c->store->allocations;
 		return TMS_CLEAN_BUSY;
 	}
 	if (!choose(c))

@@ -371,8 +371,6 @@ int tms_alloc_contig(tms_store *store, const struct tms_alloc_request *request, 
 		pthread_mutex_lock(&store->lock);
 		code = end(&r, reason);
 		pthread_mutex_unlock(&store->lock);
-		if (store->io)
-			io_notify(store->io); /* there is a reserve to be emptied, and nothing comes first any more */
 	}
 	report->cpu_ns = clock_cpu_ns(&store->clock) - cpu_ns;
 	report->returned_ns = elapsed(&r);

@@ -131,6 +131,7 @@ class Cleaner:
             self._thread.join()
 
     def _run(self) -> None:
+        self._model.costs()  # the first takes long: no allocation shall be the first
         while not self._stopped.is_set():
             store, policy = self._store(), self._policy()
             if store is None or store.closed or policy is None:
