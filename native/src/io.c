@@ -60,6 +60,8 @@ static void count_ended(struct io *io, const struct io_request *request)
 
 void io_complete(struct io *io, struct io_request *request, int error)
 {
+	const bool disturbs = !request->watched || request->op != IO_READ; /* it may be gone in the end */
+
 	request->error = error;
 	request->done = true;
 	count_ended(io, request);
@@ -69,7 +71,7 @@ void io_complete(struct io *io, struct io_request *request, int error)
 		queue_push(&io->completed, request);
 		atomic_fetch_add(&io->completed_count, 1);
 	}
-	if (!request->watched || request->op != IO_READ)
+	if (disturbs)
 		atomic_fetch_add(&io->ended, 1);
 	pthread_cond_broadcast(&io->changed);
 }
