@@ -150,17 +150,6 @@ static void evict_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frame
 		}
 }
 
-/* Whether giving up the copied pages of a span frees its frames. */
-static bool has_only_copy(const struct holdings *held, const struct span *span)
-{
-	uint32_t id = 0;
-
-	for (uint32_t slot = span_next_used(span, 0, &id); slot < span->capacity; slot = span_next_used(span, slot + 1, &id))
-		if (entry_is_only_copy(holdings_entry(held, id)))
-			return true;
-	return false;
-}
-
 /* Gives up frames of copied pages of a chunk until it has that many free ones. */
 static void give_up_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frames)
 {
@@ -172,7 +161,7 @@ static void give_up_in_chunk(struct holdings *held, uint32_t chunk, uint32_t fra
 
 		if (frame_is_isolated(table, pfn))
 			continue;
-		if (state == FRAME_PACKED && !has_only_copy(held, packing_span(&held->region->packing, table->owner[pfn])))
+		if (state == FRAME_PACKED)
 			give_up_span(held, table->owner[pfn]);
 		if (state != FRAME_SWAP || !(holdings_entry(held, table->owner[pfn])->flags & ENTRY_COPY))
 			continue;
@@ -323,7 +312,11 @@ enum admit_result admit_packed(struct holdings *held, const struct admission *pa
 	if (*place != PLACE_NONE)
 		return ADMIT_OK;
 	result = add_span(held, page);
-	if (result == ADMIT_OK)
+	if (result == ADMIT_OK) {
 		*place = packing_place(packing, page->bytes, id, NULL, NULL);
-	return result;
+		return ADMIT_OK;
+	}
+	/* Pages that were given up for frames, which did not come free, have left places. */
+	*place = packing_place(packing, page->bytes, id, takes_object, &wanted);
+	return *place != PLACE_NONE ? ADMIT_OK : result;
 }

@@ -266,11 +266,12 @@ void packing_unseal(struct packing *packing, uint32_t id)
 	enlist(packing, id, span);
 }
 
-/* The emptiest of the first spans with room of a class that has a span's worth of free slots. */
+/* The emptiest of the first spans with room of a class that has a span's worth of free slots, round and round from
+ * the class that is next. */
 static uint32_t compaction_victim(const struct packing *packing)
 {
-	for (uint32_t c = 0; c < SIZE_CLASSES; c++) {
-		const struct size_class *class = &packing->class[c];
+	for (uint32_t i = 0; i < SIZE_CLASSES; i++) {
+		const struct size_class *class = &packing->class[(packing->compact_next + i) % SIZE_CLASSES];
 		uint32_t best = 0;
 		uint32_t look = COMPACT_LOOK;
 
@@ -344,6 +345,7 @@ uint32_t packing_compact(struct packing *packing, const struct compaction *compa
 
 		slot = span_next_used(span, slot, &entry);
 		if (!move_away(packing, compaction, place_of(span, slot), span_class_bytes(span), entry)) {
+			packing->compact_next = (span->class_id + 1u) % SIZE_CLASSES;
 			packing_unseal(packing, id);
 			return 0;
 		}

@@ -106,7 +106,6 @@ int tms_sample_denser(tms_store *store, struct tms_denser_sample *ret)
 bool squeeze_is_current(const tms_store *store, const struct squeezed *object)
 {
 	const struct entry *entry = holdings_entry(&store->held, object->id);
-
 	uint8_t now[TMS_PAGE_SIZE];
 
 	if (!entry->pool || !entry_waits_for_copy(entry) || entry->place != object->place || entry->size != object->size)

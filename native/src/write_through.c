@@ -87,8 +87,11 @@ static struct page_out *next_batch(tms_store *store, struct through *through, co
 		if (!page_out_gather(held, batch, id, NULL))
 			break;
 	}
-	if (batch)
-		(void)page_out_seal(held, batch); /* an empty batch takes any page, so there is one in it */
+	if (batch && !page_out_seal(held, batch)) {
+		page_out_complete(held, batch, 0);
+		store_give_batch(store, batch);
+		batch = NULL;
+	}
 	return batch;
 }
 

@@ -376,13 +376,13 @@ def test_a_hard_contract_that_does_not_hold_yet_refuses_at_once(opened):
 
 
 def test_a_window_that_begins_within_a_chunk_is_not_covered(opened):
-    """The promise is for chunk-aligned windows: another may hold the share of one chunk more, and is as bounded."""
-    tm = emulated(opened, escape="1MiB", contract=Contract("2MiB", "20ms", "hard"))
-    tm.disturb_device(duration=FOR_EVER)
+    """The promise is for chunk-aligned windows: another may hold the share of one chunk more."""
+    tm = emulated(opened, escape="1MiB", codec="none")
     lent = Lent(tm, noise)
-    lent.run(3000)
-    contig, report = try_alloc(tm, "2MiB", deadline="20ms", start_pfn=512)
-    assert report.ending == Ending.MET
-    contig.release()
-    contig, report = try_alloc(tm, "2MiB", deadline="20ms", start_pfn=256)
-    assert report.ending == Ending.MET or report.reason == "deadline"
+    lent.run(4090, clean_every=10**9)
+    tm.contracts = Contract("4MiB", "20ms", "hard")
+    for start_pfn, reason in ((512, "recovering"), (256, "deadline")):
+        estimate = tm.estimate("4MiB", deadline="20ms", start_pfn=start_pfn)
+        _, report = try_alloc(tm, "4MiB", deadline="20ms", start_pfn=start_pfn)
+        assert (report.ending, report.reason, estimate.reason) == (Ending.REFUSED, reason, reason)
+    lent.check()

@@ -51,6 +51,7 @@ class Lent:
         tm = self.tm
         counts = tm.frame_counts()
         assert counts.allocated == counts.isolated == 0
+        assert report.returned_ns <= report.deadline_ns + 1_000_000 or report.elapsed_ns >= report.deadline_ns
         assert report.elapsed_ns > report.deadline_ns or report.reason != "time"
         tm.verify()
         assert_all_back(self.swap, self.pages)

@@ -90,6 +90,30 @@ static void half_empty_spans_are_compacted_before_a_page_is_evicted(void)
 	fixture_close(&f);
 }
 
+/* No frame comes free where every span holds a page that is nowhere else; but places of the newcomer's size do. */
+static void what_copied_pages_leave_of_a_span_is_taken(void)
+{
+	uint32_t id[PAGE_OUT_ITEMS];
+	uint32_t copies = 0;
+	uint32_t packed = 0;
+	uint32_t place = PLACE_NONE;
+
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = FRAMES, .packed = true, .spill = true }), TMS_OK);
+	held = &f.store->held;
+	while (fixture_put(&f, f.swap, packed, packed + 1, 1000) == TMS_OK)
+		packed++;
+	for (uint32_t key = 0; key < packed && copies < 200; key += 2)
+		id[copies++] = id_of(&f, f.swap, key);
+	batch_complete(&f, batch_of(&f, id, copies, TMS_CAUSE_CLEAN, NULL), 0);
+	CHECK_EQ(held->stats.pages_copied, copies);
+	CHECK_EQ(admit_swap(1000, packed, &place), ADMIT_OK);
+	CHECK(place != PLACE_NONE);
+	CHECK(held->stats.swap_evicted > 0);
+	packing_remove(&held->region->packing, place);
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
 static void a_page_in_a_range_that_is_being_emptied_is_not_evicted(void)
 {
 	uint32_t range;
@@ -274,6 +298,7 @@ int main(void)
 	RUN(the_lowest_free_frame_is_taken);
 	RUN(only_ephemeral_pages_are_evicted);
 	RUN(half_empty_spans_are_compacted_before_a_page_is_evicted);
+	RUN(what_copied_pages_leave_of_a_span_is_taken);
 	RUN(a_page_in_a_range_that_is_being_emptied_is_not_evicted);
 	RUN(a_span_is_had_whole_in_one_chunk_also_where_pages_must_go_for_it);
 	RUN(a_page_that_was_asked_for_is_the_last_to_go_for_a_span);

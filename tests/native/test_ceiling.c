@@ -257,7 +257,7 @@ static void compaction_breaks_no_ceiling(void)
 		if (rng_below(&rng, 4) == 0)
 			(void)fixture_put(&f, f.swap, key, key, 200 + 300 * rng_below(&rng, 12));
 		else if (rng_below(&rng, 2) == 0)
-			(void)tms_flush_page(f.store, f.swap, 0, key);
+			(void)tms_flush_page(f.store, f.swap, key >> 4, key);
 		else
 			(void)fixture_put(&f, f.swap, key, key, 500);
 		CHECK_EQ(chunks_over(), 0);

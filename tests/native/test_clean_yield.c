@@ -125,9 +125,24 @@ static void a_closed_store_is_not_cleaned(void)
 
 /* ---- the lock is given up meanwhile ------------------------------------------------------------------------ */
 
+static pthread_t cleaner;
+
 static void *clean_once(void *request)
 {
 	return tms_clean(f.store, request, &result) == TMS_OK ? NULL : request;
+}
+
+static void begin_cleaning(struct tms_clean_request *request)
+{
+	CHECK_EQ(pthread_create(&cleaner, NULL, clean_once, request), 0);
+}
+
+static void end_cleaning(void)
+{
+	void *failed;
+
+	CHECK_EQ(pthread_join(cleaner, &failed), 0);
+	CHECK(!failed);
 }
 
 static bool is_being_written(uint32_t key)
@@ -146,8 +161,6 @@ static void a_page_gathered_that_was_moved_leads_nowhere(void)
 {
 	const uint32_t last = 31; /* of the first step */
 	struct tms_clean_request request = everything;
-	pthread_t cleaner;
-	void *failed;
 
 	request.batch_bytes = 100 * RAW;
 	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK, .spill = true, .reserve_bytes = 64 * RAW }), TMS_OK);
@@ -155,15 +168,14 @@ static void a_page_gathered_that_was_moved_leads_nowhere(void)
 	put(0, 100, RAW);
 	CHECK(fixture_holds(&f, f.swap, 60, 61, RAW)); /* marked by the load */
 	CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_DURING_GATHER, 0, 1, 0, 300 * NSEC_PER_MSEC), TMS_OK);
-	CHECK_EQ(pthread_create(&cleaner, NULL, clean_once, &request), 0);
+	begin_cleaning(&request);
 	while (!is_being_written(last))
 		usleep(1000);
 	pthread_mutex_lock(&f.store->lock);
 	CHECK(shrink_to_reserve(held, id_of(&f, f.swap, last), NULL, 0, 0));
 	CHECK(shrink_to_reserve(held, id_of(&f, f.swap, 60), NULL, 0, 0));
 	pthread_mutex_unlock(&f.store->lock);
-	CHECK_EQ(pthread_join(cleaner, &failed), 0);
-	CHECK(!failed);
+	end_cleaning();
 	CHECK_VERIFIES(f.store);
 	for (uint32_t key = 0; key < 100; key++)
 		CHECK(fixture_holds(&f, f.swap, key, key + 1, RAW));
@@ -173,21 +185,18 @@ static void a_page_gathered_that_was_moved_leads_nowhere(void)
 static void an_allocation_that_began_meanwhile_has_the_batch_given_up(void)
 {
 	struct tms_clean_request request = everything;
-	pthread_t cleaner;
-	void *failed;
 
 	request.batch_bytes = 100 * RAW;
 	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK, .spill = true }), TMS_OK);
 	put(0, 100, RAW);
 	CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_DURING_GATHER, 0, 1, 0, 300 * NSEC_PER_MSEC), TMS_OK);
-	CHECK_EQ(pthread_create(&cleaner, NULL, clean_once, &request), 0);
+	begin_cleaning(&request);
 	while (!is_being_written(0))
 		usleep(1000);
 	pthread_mutex_lock(&f.store->lock);
 	f.store->allocations++;
 	pthread_mutex_unlock(&f.store->lock);
-	CHECK_EQ(pthread_join(cleaner, &failed), 0);
-	CHECK(!failed);
+	end_cleaning();
 	f.store->allocations--;
 	CHECK_EQ(result.state, TMS_CLEAN_BUSY);
 	CHECK_EQ(fixture_stats(&f).spill_bytes_written, 0);
@@ -199,20 +208,17 @@ static void an_allocation_that_began_meanwhile_has_the_batch_given_up(void)
 static void who_waits_for_work_finds_it_and_can_be_interrupted(void)
 {
 	struct tms_clean_request request = everything;
-	pthread_t cleaner;
-	void *failed;
 
 	request.wait_ns = 10000 * NSEC_PER_SEC;
 	request.steps = UINT32_MAX;
 	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = CHUNK, .spill = true }), TMS_OK);
-	CHECK_EQ(pthread_create(&cleaner, NULL, clean_once, &request), 0);
+	begin_cleaning(&request);
 	usleep(20000);
 	put(0, 100, RAW);
 	while (fixture_stats(&f).pages_copied < 100)
 		usleep(1000);
 	tms_clean_interrupt(f.store);
-	CHECK_EQ(pthread_join(cleaner, &failed), 0);
-	CHECK(!failed);
+	end_cleaning();
 	CHECK_EQ(result.objects, 100);
 	CHECK_EQ(result.state, TMS_CLEAN_IDLE);
 	CHECK_VERIFIES(f.store);

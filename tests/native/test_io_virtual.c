@@ -113,6 +113,7 @@ static void waiting_advances_the_clock_to_the_end_or_by_the_timeout_and_no_furth
 {
 	const struct tms_device device = steady_device();
 	struct io_request *request;
+	uint64_t done_ns;
 
 	open_io(&device);
 	CHECK(!io_wait_ended(io, io_ended(io), 777)); /* nothing is under way */
@@ -126,6 +127,11 @@ static void waiting_advances_the_clock_to_the_end_or_by_the_timeout_and_no_furth
 	CHECK(io_wait_request(io, request, NSEC_PER_SEC)); /* done: no time passes */
 	CHECK_EQ(now_ns, 877 + READ_NS);
 	CHECK_EQ(io_ended(io), 0); /* but for who watches it */
+	request = submit(0, IO_WRITE, 0, true);
+	CHECK(io_wait_request(io, request, NSEC_PER_SEC));
+	done_ns = now_ns;
+	CHECK(io_wait_ended(io, 0, NSEC_PER_SEC)); /* it has: no time passes */
+	CHECK_EQ(now_ns, done_ns);
 	close_io();
 }
 

@@ -235,11 +235,49 @@ static void a_frame_whose_span_does_not_name_it_holds_no_object_of_anybody(void)
 	close_packing();
 }
 
+static bool is_no_small_one(const void *context, uint32_t entry, uint32_t chunk)
+{
+	(void)context;
+	(void)chunk;
+	return object[entry].bytes != 1000;
+}
+
+/* Two spans of a class, each in a chunk of its own, with an object each: one of them could be emptied. */
+static void place_in_two_chunks(uint32_t first, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		CHECK(packing_add_span(&packing, bytes, i, 2));
+		place(first + i, bytes);
+		packing_seal(&packing, span_of(object[first + i].place)); /* the next goes to the other */
+	}
+	for (uint32_t i = 0; i < 2; i++)
+		packing_unseal(&packing, span_of(object[first + i].place));
+}
+
+static void objects_that_may_not_move_keep_no_other_class_from_being_compacted(void)
+{
+	const struct compaction compaction = { .may_move = is_no_small_one, .moved = note_move };
+
+	moved_wrongly = 0;
+	CHECK(open_packing());
+	place_in_two_chunks(1, 1000);
+	place_in_two_chunks(3, 2000);
+	CHECK_SO_FAR();
+	CHECK_EQ(packing_compact(&packing, &compaction) + packing_compact(&packing, &compaction), 1);
+	CHECK_EQ(object[3].place >> UNITS_SHIFT >> CHUNK_SHIFT, object[4].place >> UNITS_SHIFT >> CHUNK_SHIFT);
+	CHECK(object[1].place >> UNITS_SHIFT >> CHUNK_SHIFT != object[2].place >> UNITS_SHIFT >> CHUNK_SHIFT);
+	for (uint32_t entry = 1; entry <= 4; entry++)
+		CHECK(has_pattern(&object[entry]));
+	walk();
+	close_packing();
+}
+
 int main(void)
 {
 	RUN(objects_keep_their_bytes_whatever_comes_and_goes_around_them);
 	RUN(no_number_of_frames_wastes_a_byte_a_frame_less_than_the_one_chosen);
 	RUN(a_place_that_names_no_object_is_owned_by_nobody);
 	RUN(a_frame_whose_span_does_not_name_it_holds_no_object_of_anybody);
+	RUN(objects_that_may_not_move_keep_no_other_class_from_being_compacted);
 	return check_finish(__FILE__);
 }

@@ -159,3 +159,13 @@ def test_no_more_is_allowed_for_interruptions_than_a_part_of_the_deadline():
     assert 3_900_000 < free_ns < 4_100_000
     assert held_ns <= 500_000 + COST.t0_ns
     assert model.ceiling_cost(0.999, 5_000_000).t0_ns == held_ns
+
+
+def test_zeroing_is_no_part_of_what_an_empty_window_takes():
+    """Its time has a coefficient of its own, and would be counted twice."""
+    model = Model(COST, Lane(0, 8000), batch_bytes=BATCH)
+    for _ in range(100):
+        costs = model.costs(0.99)
+        zeroed = report(5_040_000, costs, dropped=0, zero_ns=5_000_000, drop_ns=0)
+        model.learn(zeroed, costs)
+    assert model.cost.t0_ns < 10_000

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tmemstore.cli import output
-from tmemstore.cli.usage import EXIT_CODES, UsageError, one_of, size, time_ns
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_format, size, time_ns
 from tmemstore.units import format_size, format_time_ns
 
 _DESCRIPTION = """\
@@ -58,13 +58,7 @@ def add_parser(commands: Any) -> None:
     add("--budget", type=time_ns, default="20s", metavar="TIME", help="about how long it takes (default: 20s)")
     add("--limit", type=size, default="512MiB", metavar="SIZE", help="bytes to write at most (default: 512MiB)")
     add("--overwrite", action="store_true", help="take a block device that holds something else, losing it")
-    add(
-        "--format",
-        type=one_of("table", "json"),
-        default="table",
-        metavar="FORM",
-        help="what goes to standard output: table or json (default: table)",
-    )
+    add_format(add)
     add("-q", "--quiet", action="store_true", help="no progress, no remarks")
     parser.set_defaults(run=run)
 

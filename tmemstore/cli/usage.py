@@ -80,6 +80,17 @@ def several(parse: Callable[[str], T]) -> Callable[[str], list[T]]:
     return checked(lambda text: [parse(part) for part in text.split(",")])
 
 
+def add_format(add: Callable[..., Any]) -> None:
+    """Add by `add` how a result is printed."""
+    add(
+        "--format",
+        type=one_of("table", "json"),
+        default="table",
+        metavar="FORM",
+        help="what goes to standard output: table or json (default: table)",
+    )
+
+
 def add_results(add: Callable[..., Any]) -> None:
     """Add what every benchmark has by `add`: which pages it runs on, and where its results go."""
     add(
@@ -88,12 +99,6 @@ def add_results(add: Callable[..., Any]) -> None:
         metavar="live|FILE.npy",
         help="pages of this machine, or those of a NumPy file, uint8[n, 4096] (default: live)",
     )
-    add(
-        "--format",
-        type=one_of("table", "json"),
-        default="table",
-        metavar="FORM",
-        help="what goes to standard output: table or json (default: table)",
-    )
+    add_format(add)
     add("--out", type=Path, default="bench-results", metavar="DIR", help="where results go (default: bench-results)")
     add("-q", "--quiet", action="store_true", help="no progress, no remarks")

@@ -82,13 +82,13 @@ class Controller:
     ) -> ContigRange:
         """Takes a contiguous range back: MET, or `AllocationRefused`, or `AllocationAborted` by the deadline.
 
-        `size`: bytes or "64MiB", a page multiple. `deadline`: ns or "50ms", from the call on; without one nothing is
-        refused for time and the end comes after 60 s at the latest. `effort`: how far it may go. `align`: bytes, a
-        power of two, counted from the start of the region (which is 2 MiB aligned). `start_pfn`: that window and no
-        other; else the cheapest. `zero`: hand it over zeroed. `confidence`: of the bound that is compared with the
-        deadline (default: that of the contract that covers it, else 0.999). `interpreter_slack`: time that Python may
-        need on the way into the core and back, taken off the deadline beforehand, so that a contract covers the call
-        if its own deadline is no longer than what is left. Wrong arguments: `ValueError`, `TypeError`.
+        `size`: bytes or "64MiB", a page multiple. `deadline`: ns or "50ms", from the moment the core is entered;
+        without one nothing is refused for time and the end comes after 60 s at the latest. `effort`: how far it may go.
+        `align`: bytes, a power of two, counted from the start of the region (which is 2 MiB aligned). `start_pfn`: that
+        window and no other; else the cheapest. `zero`: hand it over zeroed. `confidence`: of the bound that is compared
+        with the deadline (default: that of the contract that covers it, else 0.999). `interpreter_slack`: time that
+        Python may need on the way into the core and back, taken off the deadline beforehand, so that a contract covers
+        the call if its own deadline is no longer than what is left. Wrong arguments: `ValueError`, `TypeError`.
         """
         slack_ns = parse_time_ns(interpreter_slack)
         if slack_ns < 0:
@@ -242,6 +242,7 @@ class Controller:
     @contracts.setter
     def contracts(self, contracts: Contract | Sequence[Contract] | None) -> None:
         self._ruler.set_contracts(as_contracts(contracts))
+        self._look_again()
 
     @property
     def frontswap_max_percent(self) -> int | Literal["auto"]:
@@ -256,6 +257,9 @@ class Controller:
     @frontswap_max_percent.setter
     def frontswap_max_percent(self, percent: int | Literal["auto"]) -> None:
         self._ruler.set_percent(percent)
+        self._look_again()
+
+    def _look_again(self) -> None:
         if self._cleaner is not None:
             self._cleaner.look_again()
 

@@ -354,7 +354,7 @@ class Model:
             changes["move_ns"] = _moved(self._cost.move_ns, max(1, report.write_ns - others_ns) / moved)
         predicted_ns = self._cost.t0_ns + window.frames * self._cost.frame_ns + drops * self._cost.drop_ns
         predicted_ns += moved * self._cost.move_ns + window.bytes_uncopied * self._cost.move_ps // 1000
-        used_ns = report.cpu_ns or report.elapsed_ns - report.waited_ns
+        used_ns = max(1, (report.cpu_ns or report.elapsed_ns - report.waited_ns) - report.zero_ns)
         if not report.paged_out and not report.compressed and predicted_ns >= _CPU_MIN_NS:
             self._cpu_ratios.append(used_ns / predicted_ns)
         if not (drops or moved or report.compressed):
