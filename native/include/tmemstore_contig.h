@@ -174,9 +174,10 @@ struct tms_clean_request {
 	uint64_t cold_bytes; /* of uncopied pages in the region that may stay without a copy; UINT64_MAX: all */
 	bool drain;          /* empty the reserve */
 	bool trim;           /* page out what exceeds the frontswap share */
-	bool yield;          /* begin nothing while loads wait for the device */
+	bool yield;          /* write no page only for being cold while loads wait for the device */
 	uint32_t steps;      /* most of them in this call; 0: one */
 	uint64_t wait_ns;    /* how long the call goes on, waiting for work and for earlier writes; 0: not at all */
+	uint64_t drain_ns;   /* the same while the reserve is to be emptied, if that is longer */
 };
 enum tms_clean_state {
 	TMS_CLEAN_IDLE = 0,  /* nothing is to be done */
@@ -237,6 +238,7 @@ struct tms_write_served {
 	uint32_t payload_bytes; /* of objects; whole blocks, which hold gaps, are somewhat more */
 	int32_t cause;
 	uint64_t service_ns;
+	uint64_t ended_ns; /* the store's clock */
 };
 /* Those after the number since, oldest first, at most n; *ret: how many. */
 int tms_writes_served(tms_store *store, uint64_t since, uint32_t n, struct tms_write_served *samples, uint32_t *ret);

@@ -35,7 +35,11 @@ static void take_sample(struct io *io, const struct io_request *request)
 		return;
 	io->samples++;
 	io->sample[io->samples % IO_SAMPLES] = (struct tms_write_served){
-		.number = io->samples, .payload_bytes = request->payload_bytes, .cause = request->cause, .service_ns = now_ns - from_ns
+		.number = io->samples,
+		.payload_bytes = request->payload_bytes,
+		.cause = request->cause,
+		.service_ns = now_ns - from_ns,
+		.ended_ns = now_ns,
 	};
 }
 

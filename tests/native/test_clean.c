@@ -75,6 +75,31 @@ static void steps_in_one_call_begin_when_the_writes_before_them_have_ended(void)
 	fixture_close(&f);
 }
 
+/* A caller that came back in the middle would leave the device waiting for it. */
+static void a_call_does_not_end_while_there_is_a_reserve_to_empty_unless_that_takes_too_long(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 128 * RAW);
+	put(0, 128, RAW);
+	to_reserve(0, 128);
+	request.drain = true;
+	request.cold_bytes = UINT64_MAX;
+	request.pending_max_bytes = 32 * RAW;
+	request.steps = 100;
+	request.wait_ns = 1;
+	request.drain_ns = 2; /* a write takes longer */
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY);
+	CHECK_EQ(result.objects, 32);
+	request.drain_ns = NSEC_PER_SEC;
+	CHECK_EQ(step(&request), TMS_CLEAN_IDLE);
+	CHECK_EQ(result.objects, 96);
+	CHECK_EQ(held->region->reserve.used, 0);
+	CHECK(now_ns < 1000 + NSEC_PER_SEC); /* and no longer than it took */
+	all_hold(0, 128, RAW);
+	fixture_close(&f);
+}
+
 static void a_page_that_was_visited_gets_a_second_chance_and_no_third(void)
 {
 	struct tms_clean_request request = everything;
@@ -274,6 +299,7 @@ int main(void)
 {
 	RUN(cold_pages_get_copies_oldest_first_until_the_rest_may_stay);
 	RUN(steps_in_one_call_begin_when_the_writes_before_them_have_ended);
+	RUN(a_call_does_not_end_while_there_is_a_reserve_to_empty_unless_that_takes_too_long);
 	RUN(a_page_that_was_visited_gets_a_second_chance_and_no_third);
 	RUN(without_a_limit_for_what_is_cold_nothing_is_written);
 	RUN(the_reserve_is_emptied_before_anything_else_is_done);

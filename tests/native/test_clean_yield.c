@@ -80,6 +80,35 @@ static void cleaning_yields_to_a_load_and_draining_does_not(void)
 	fixture_close(&f);
 }
 
+/* A contract that does not hold goes before a load's next page. */
+static void what_is_above_its_ceiling_does_not_yield_to_a_load(void)
+{
+	const struct tms_ceilings ceilings = {
+		.contract = { { .window_chunks = 1, .cpu_ns = UINT64_MAX, .device_bytes = 30 * RAW } },
+		.contracts = 1,
+		.frontswap_permille = 1000,
+	};
+	struct tms_clean_request request = everything;
+	struct tms_wait wait = { .slice_ns = 0 };
+	uint8_t page[RAW];
+
+	open_store(CHUNK, 0);
+	put(0, 50, RAW);
+	CHECK(copy_out(&f, 0, 10));
+	for (uint32_t key = 0; key < 10; key++)
+		shrink_drop_resident(held, id_of(&f, f.swap, key));
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	CHECK_EQ(tms_get(f.store, f.swap, 0, 1, page, &wait), TMS_WAITING);
+	request.yield = true;
+	request.batch_bytes = 10 * RAW;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(result.objects, 10);
+	CHECK_EQ(step(&request), TMS_CLEAN_BUSY); /* the rest is only cold */
+	wait.slice_ns = NSEC_PER_SEC;
+	CHECK_EQ(tms_get(f.store, f.swap, 0, 1, page, &wait), TMS_OK);
+	fixture_close(&f);
+}
+
 /* ---- no device --------------------------------------------------------------------------------------------- */
 
 static void a_full_spill_file_is_said(void)
@@ -231,6 +260,7 @@ int main(void)
 	RUN(nothing_is_begun_beyond_what_may_be_pending_but_something_always);
 	RUN(some_batches_are_kept_for_allocations);
 	RUN(cleaning_yields_to_a_load_and_draining_does_not);
+	RUN(what_is_above_its_ceiling_does_not_yield_to_a_load);
 	RUN(a_full_spill_file_is_said);
 	RUN(without_a_spill_file_there_is_nothing_to_do_or_no_place_for_it);
 	RUN(a_closed_store_is_not_cleaned);

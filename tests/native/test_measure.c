@@ -139,9 +139,11 @@ static void every_completed_write_is_told_with_its_time(void)
 {
 	struct tms_write_served served[8];
 	uint32_t n = 9;
+	uint64_t began_ns;
 	uint32_t id;
 
 	CHECK_EQ(open_emulated(), TMS_OK);
+	began_ns = now_ns;
 	CHECK_EQ(tms_writes_served(f.store, 0, 8, served, &n), TMS_OK);
 	CHECK_EQ(n, 0);
 	for (uint32_t key = 0; key < 3; key++) {
@@ -160,6 +162,7 @@ static void every_completed_write_is_told_with_its_time(void)
 		CHECK_EQ(served[i].number, i + 1);
 		CHECK_EQ(served[i].payload_bytes, RAW);
 		CHECK_EQ(served[i].cause, i);
+		CHECK_EQ(served[i].ended_ns, began_ns + (i + 1) * time_of(RAW));
 		CHECK_EQ(served[i].service_ns, time_of(RAW)); /* waiting for those before it does not count */
 	}
 	CHECK_EQ(tms_writes_served(f.store, 1, 1, served, &n), TMS_OK);
