@@ -10,6 +10,7 @@ from tmemstore.controller.cost import SPREAD_BYTES, CostModel
 from tmemstore.controller.model import Model
 from tmemstore.stats import Ending, ReclaimReport, Window
 from tmemstore.storage.profile import Lane
+from tmemstore.stores.background import WriteServed
 
 BATCH = 512 << 10
 COST = CostModel(t0_ns=1000, frame_ns=2, drop_ns=50, byte_ps=8000)
@@ -31,7 +32,7 @@ def test_the_quantile_of_a_sum_is_that_of_drawn_sums(terms):
 
 
 def writes(times_ns, start=1, size=BATCH):
-    return [(number, size, ns) for number, ns in enumerate(times_ns, start)]
+    return [WriteServed(number, size, ns, 0, drains=False) for number, ns in enumerate(times_ns, start)]
 
 
 def test_the_first_writes_tell_the_rate():

@@ -134,6 +134,7 @@ class Bench(ABC):
     def pairs(self, say: Progress) -> Outcome:
         """Two allocations of the contract's size, a moment apart; a refused one is tried again until it is met."""
         size = self.arguments.contract_bytes
+        self.after_pair()  # the first one finds what the others find
         for number in range(self.arguments.allocations):
             if number % 32 == 0:
                 say(f"pair {number} of {self.arguments.allocations}", number / self.arguments.allocations)

@@ -22,11 +22,12 @@ from tmemstore.stores.tmem import TmemStore
 
 _WAIT_S: Final = 0.05
 """Where nothing may be written."""
-_STEPS: Final = 64
+_STEPS: Final = 256
 """Steps in a row before samples are looked at."""
 _CORE_NS: Final = 100_000_000
-"""In the core, until samples are looked at: a thread that comes back waits for the interpreter, and the device for the
-thread."""
+_DRAIN_NS: Final = 500_000_000
+"""In the core, until samples are looked at, and that long while it empties the reserve: a thread that comes back waits
+for the interpreter, and the device for the thread."""
 _SLICE_NS: Final = 1_000_000
 _SAMPLE_PERIOD_NS: Final = 250_000_000
 """A few cold pages are compressed on trial so often: less than a thousandth of a core."""
@@ -83,7 +84,7 @@ class Policy:
             changed()
 
 
-def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0) -> int:
+def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0, drain_ns: int = 0) -> int:
     """Learns from completed writes, and begins as many as may be begun. The state of the last step in the core."""
     now_ns = background.now_ns(store)
     if now_ns >= policy.next_sample_ns:
@@ -103,7 +104,7 @@ def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0) ->
         policy.on_change()
     if policy.request is None:
         return int(background.IDLE)
-    return background.clean(store, policy.request, steps=_STEPS, wait_ns=wait_ns)
+    return background.clean(store, policy.request, steps=_STEPS, wait_ns=wait_ns, drain_ns=drain_ns)
 
 
 class Cleaner:
@@ -137,7 +138,7 @@ class Cleaner:
             if store is None or store.closed or policy is None:
                 return
             try:
-                step(store, self._model, policy, wait_ns=_CORE_NS)
+                step(store, self._model, policy, wait_ns=_CORE_NS, drain_ns=_DRAIN_NS)
                 waits_here = policy.request is None
             except PoolError:  # closed meanwhile
                 return

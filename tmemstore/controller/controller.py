@@ -121,8 +121,8 @@ class Controller:
         confidence: float | None = None,
     ) -> Estimate:
         """What `alloc_contig` with these arguments would take now; touches nothing. See `Estimate`."""
-        request, costs = self._request(size, deadline, effort, align, start_pfn, zero=zero, confidence=confidence)
-        return planner.estimate(self.store, request, costs.expected)
+        request, _ = self._request(size, deadline, effort, align, start_pfn, zero=zero, confidence=confidence)
+        return planner.estimate(self.store, request, self._model.drain)
 
     def propose(
         self,
@@ -183,7 +183,7 @@ class Controller:
     def _explained(self, refused: AllocationRefused) -> AllocationRefused:
         if refused.report.reason != "recovering":
             return refused
-        wait_ns = planner.recovery_ns(refused.report.window, self._model.cost, self._ruler.batch_bytes())
+        wait_ns = planner.recovery_ns(refused.report.window, self._model.drain, self._ruler.batch_bytes())
         message = f"{refused}; it would be met in about {format_time_ns(wait_ns)}"
         return AllocationRefused(message, replace(refused.report, recovery_ns=wait_ns))
 

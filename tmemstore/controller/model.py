@@ -6,7 +6,7 @@ the store is a sample of the device, every allocation one of the CPU and of the 
 Three corrections, each for what the one before cannot see:
 
 1. The device lane is the quantile of a *sum* of write times drawn from the sample (`convolve`).
-2. The CPU's coefficients, which are medians, are multiplied by the quantile of used / predicted CPU time.
+2. The CPU's coefficients, which are medians, are multiplied by the quantile of used / predicted time (`cpu_spread`).
 3. The bound's allowance for interruptions and locks is the quantile of what allocations so far took beyond the lanes
    (split conformal prediction: V. Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, 2005).  It is
    a time, not a factor: an interruption does not depend on the window, and a factor learned from windows that the CPU
@@ -23,13 +23,16 @@ from typing import Final
 
 from tmemstore.controller.convolve import sum_quantiles
 from tmemstore.controller.cost import SPREAD_BYTES, CostModel, Costs
+from tmemstore.controller.cpu_spread import CpuSpread, Work
+from tmemstore.controller.pace import DrainPace
 from tmemstore.stats import Ending, ReclaimReport
 from tmemstore.storage.profile import Lane
+from tmemstore.stores.background import WriteServed
 
 DEFAULT_CONFIDENCE: Final = 0.999
 
 _DEVICE_SAMPLES: Final = 4096
-_RATIOS: Final = 4096
+_ALLOCATIONS: Final = 4096
 _REFRESH_SAMPLES: Final = 64
 """New device samples until the quantiles are computed again: a few ms of work each time."""
 _SMALLEST_BYTES: Final = 16 << 10
@@ -41,11 +44,7 @@ _CHANGE: Final = 1.5
 """If the median of the recent samples is off by this factor the device has changed: older samples say nothing now."""
 _MEDIAN: Final = 0.5
 _FIRST_SPREAD: Final = 1.5
-"""Of bound against expectation, for the CPU and for the device, until there are samples to learn from."""
-_RATIOS_MIN: Final = 50
-_CPU_SPREAD_MAX: Final = 3.0
-_CPU_MIN_NS: Final = 3_000_000
-"""A window that takes the CPU less than this says more about interruptions than about coefficients."""
+"""Of bound against expectation, for the device, until there are samples to learn from."""
 _ALLOWANCE_NS: Final = 500_000
 _VIRTUAL_ALLOWANCE_NS: Final = 50_000
 """What a bound allows for an interruption or a lock until there are enough allocations to learn it from."""
@@ -126,11 +125,11 @@ class Model:
         self._lane = write
         self._excess_ns: deque[int] = deque(maxlen=_DEVICE_SAMPLES)
         self._seen = 0
+        self._pace = DrainPace()
         self._fresh = 0
-        self._cpu_ratios: deque[float] = deque(maxlen=_RATIOS)
+        self._cpu = CpuSpread()
         self._denser: deque[tuple[int, int, int]] = deque(maxlen=_DENSER_SAMPLES)
         self._denser_ns: deque[int] = deque(maxlen=_DENSER_SAMPLES)
-        self._cpu_quantiles: dict[float, float] = {}
         self._beyond_ns: dict[float, deque[int]] = {}
         self._allowances_ns: dict[float, int] = {}
         self._learned = 0
@@ -148,6 +147,11 @@ class Model:
     def cost(self) -> CostModel:
         """The expected coefficients now."""
         return self._cost
+
+    @property
+    def drain(self) -> CostModel:
+        """The same with the pace at which the cleaner empties the reserve."""
+        return replace(self._cost, byte_ps=self._pace.byte_ps or self._cost.byte_ps)
 
     def set_batch_bytes(self, batch_bytes: int) -> None:
         """From now on writes are of this size; what larger or smaller ones took beyond the fit stays as it is."""
@@ -198,17 +202,7 @@ class Model:
             return level
         if len(self._excess_ns) < _ENOUGH:
             level = replace(level, byte_ps=round(level.byte_ps * _FIRST_SPREAD))
-        return level.cpu_scaled(self._cpu_spread(confidence))
-
-    def _cpu_spread(self, confidence: float) -> float:
-        if self._virtual:
-            return 1.0
-        if len(self._cpu_ratios) < _RATIOS_MIN:
-            return min(_CPU_SPREAD_MAX, max([_FIRST_SPREAD, *self._cpu_ratios]))
-        if confidence not in self._cpu_quantiles:
-            quantile = _quantile(self._cpu_ratios, confidence)
-            self._cpu_quantiles[confidence] = min(_CPU_SPREAD_MAX, max(1.0, quantile))
-        return self._cpu_quantiles[confidence]
+        return level if self._virtual else level.cpu_scaled(self._cpu.factor(self._cost, confidence))
 
     def _most_allowed_ns(self, deadline_ns: int) -> int:
         return max(self._first_allowance_ns, deadline_ns // _ALLOWANCE_SHARE)
@@ -234,16 +228,18 @@ class Model:
         """The number of the last device sample that was taken in."""
         return self._seen
 
-    def learn_writes(self, samples: Sequence[tuple[int, int, int]]) -> bool:
-        """Takes in writes as (number, bytes, service_ns). True: the coefficients have changed.
+    def learn_writes(self, samples: Sequence[WriteServed]) -> bool:
+        """Takes in writes. True: the coefficients have changed.
 
         That takes some ms then, during which the model answers as before: the cleaner's work, not an allocation's.
         """
         with self._lock:
             if not samples:
                 return False
-            self._seen = samples[-1][0]
-            large = [(size, ns) for _, size, ns in samples if size >= min(_SMALLEST_BYTES, self._batch_bytes // 2)]
+            self._seen = samples[-1].number
+            self._pace.learn(samples)
+            smallest = min(_SMALLEST_BYTES, self._batch_bytes // 2)
+            large = [(each.payload_bytes, each.service_ns) for each in samples if each.payload_bytes >= smallest]
             if not large:
                 return False
             if self._lane is None:
@@ -281,6 +277,7 @@ class Model:
         if 1 / _CHANGE <= factor <= _CHANGE:
             return False
         self._excess_ns = deque(recent, maxlen=_DEVICE_SAMPLES)
+        self._pace.forget()
         self._beyond_ns.clear()
         self._allowances_ns.clear()
         return True
@@ -329,14 +326,14 @@ class Model:
                 costs.confidence: report.elapsed_ns - (report.window.bound_ns - costs.allowance_ns),
             }
             for confidence, ns in beyond_ns.items():
-                self._beyond_ns.setdefault(confidence, deque(maxlen=_RATIOS)).append(ns)
+                self._beyond_ns.setdefault(confidence, deque(maxlen=_ALLOCATIONS)).append(ns)
             # In virtual time the CPU takes what it is said to take.
             if report.ending is Ending.MET and not self._virtual:
                 self._learn_cpu(report)
             self._learned += 1
             if self._learned % _RELEARN == 0 or self._learned < _RELEARN:
                 self._allowances_ns.clear()
-                self._cpu_quantiles.clear()
+                self._cpu.look_again()
             self._version += 1
 
     def _learn_cpu(self, report: ReclaimReport) -> None:
@@ -352,11 +349,9 @@ class Model:
             others_ns = self._cost.t0_ns + window.frames * self._cost.frame_ns
             others_ns += window.bytes_uncopied * self._cost.move_ps // 1000
             changes["move_ns"] = _moved(self._cost.move_ns, max(1, report.write_ns - others_ns) / moved)
-        predicted_ns = self._cost.t0_ns + window.frames * self._cost.frame_ns + drops * self._cost.drop_ns
-        predicted_ns += moved * self._cost.move_ns + window.bytes_uncopied * self._cost.move_ps // 1000
-        used_ns = max(1, (report.cpu_ns or report.elapsed_ns - report.waited_ns) - report.zero_ns)
-        if not report.paged_out and not report.compressed and predicted_ns >= _CPU_MIN_NS:
-            self._cpu_ratios.append(used_ns / predicted_ns)
+        used_ns = max(1, report.elapsed_ns - report.waited_ns - report.zero_ns)
+        if not report.paged_out and not report.compressed:
+            self._cpu.learn(Work(window.frames, drops, moved, window.bytes_uncopied), used_ns, self._cost)
         if not (drops or moved or report.compressed):
             changes["t0_ns"] = _moved(self._cost.t0_ns, max(1, used_ns - window.frames * self._cost.frame_ns))
         if changes:

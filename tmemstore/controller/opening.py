@@ -20,6 +20,7 @@ from tmemstore.storage.cpu import measure_cpu
 from tmemstore.storage.emulated import EmulatedDevice
 from tmemstore.storage.profile import CpuProfile, Lane, StorageProfile
 from tmemstore.stores import background
+from tmemstore.stores.background import WriteServed
 from tmemstore.stores.tmem import TmemStore
 from tmemstore.units import format_size, parse_size
 
@@ -169,12 +170,12 @@ def _measured(store: TmemStore, cost: CostModel) -> Model:
     return model
 
 
-def _lane(samples: Sequence[tuple[int, int, int]]) -> Lane | None:
+def _lane(samples: Sequence[WriteServed]) -> Lane | None:
     """A request's share and a byte's, from writes of two sizes: the measurement begins with a small one."""
-    sizes = sorted({size for _, size, _ in samples})
+    sizes = sorted({each.payload_bytes for each in samples})
     if len(sizes) < 2:  # noqa: PLR2004
         return None
-    times = [sorted(ns for _, size, ns in samples if size == wanted) for wanted in (sizes[0], sizes[-1])]
+    times = [sorted(s.service_ns for s in samples if s.payload_bytes == wanted) for wanted in (sizes[0], sizes[-1])]
     small_ns, large_ns = (each[len(each) // 2] for each in times)
     byte_ps = max(1, (large_ns - small_ns) * 1000 // (sizes[-1] - sizes[0]))
     return Lane(max(0, small_ns - sizes[0] * byte_ps // 1000), byte_ps)

@@ -31,8 +31,8 @@ class Estimate:
     recovery_ns: int | None = None
 
 
-def estimate(store: TmemStore, request: Request, cost: CostModel) -> Estimate:
-    """The estimate for a request; touches nothing."""
+def estimate(store: TmemStore, request: Request, drain: CostModel) -> Estimate:
+    """The estimate for a request; touches nothing. `drain`: the coefficients of background writes."""
     try:
         window = propose(store, request)
     except AllocationRefused as refused:
@@ -52,14 +52,14 @@ def estimate(store: TmemStore, request: Request, cost: CostModel) -> Estimate:
         window=window,
         feasible=not late,
         reason=reason,
-        recovery_ns=recovery_ns(window, cost, request.batch_bytes) if reason == "recovering" else None,
+        recovery_ns=recovery_ns(window, drain, request.batch_bytes) if reason == "recovering" else None,
     )
 
 
-def recovery_ns(window: Window, cost: CostModel, batch_bytes: int) -> int:
-    """How long the device takes, as expected, to make room for what a window is short of, in whole batches."""
-    whole_ns = cost.device_ns(-(-window.bytes_short // batch_bytes) * batch_bytes)
-    return max(1, whole_ns - min(window.served_ns, cost.device_ns(batch_bytes)))
+def recovery_ns(window: Window, drain: CostModel, batch_bytes: int) -> int:
+    """How long the cleaner takes, as expected, to make room for what a window is short of, in whole batches."""
+    whole_ns = drain.device_ns(-(-window.bytes_short // batch_bytes) * batch_bytes)
+    return max(1, whole_ns - min(window.served_ns, drain.device_ns(batch_bytes)))
 
 
 def _no_routes() -> dict[str, int]:

@@ -151,7 +151,7 @@ class Ruler:
             why = "nothing can be written: " + ("the write budget is used up" if self._can_write else "no spill file")
             return ContractState(contract, "broken", None, why, held, most)
         return ContractState(
-            contract, "recovering", self._model.cost.device_ns(short), f"{short} bytes wait for a copy", held, most
+            contract, "recovering", self._model.drain.device_ns(short), f"{short} bytes wait for a copy", held, most
         )
 
     # ---- the knob --------------------------------------------------------------------------------------

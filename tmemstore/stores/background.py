@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from tmemstore._binding import check, ffi, lib
 from tmemstore.stores.tmem import TmemStore
@@ -38,8 +38,8 @@ class CleanRequest:
     trim: bool = True
     yields: bool = True
 
-    def to_c(self, *, steps: int, wait_ns: int) -> Any:
-        """A `struct tms_clean_request` for at most so many steps, going on for so long."""
+    def to_c(self, *, steps: int, wait_ns: int, drain_ns: int) -> Any:
+        """A `struct tms_clean_request` for at most so many steps, going on for so long, or until it is drained."""
         raw = ffi.new("struct tms_clean_request *")
         raw.pending_max_bytes = self.pending_max_bytes
         raw.batch_bytes = self.batch_bytes
@@ -49,7 +49,21 @@ class CleanRequest:
         setattr(raw, "yield", self.yields)
         raw.steps = steps
         raw.wait_ns = wait_ns
+        raw.drain_ns = drain_ns
         return raw
+
+
+class WriteServed(NamedTuple):
+    """A completed write: fields of `struct tms_write_served`; `drains`: it emptied the reserve.
+
+    The payload is that of objects: the whole blocks they lie in, with gaps, are somewhat more.
+    """
+
+    number: int
+    payload_bytes: int
+    service_ns: int
+    ended_ns: int
+    drains: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +90,15 @@ def set_ceilings(store: TmemStore, contracts: Sequence[CeilingFields], *, fronts
     check(lib.tms_set_ceilings(store.handle, raw))
 
 
-def clean(store: TmemStore, request: CleanRequest, *, steps: int, wait_ns: int = 0) -> int:
+def clean(store: TmemStore, request: CleanRequest, *, steps: int, wait_ns: int = 0, drain_ns: int = 0) -> int:
     """At most so many steps in one call into the core: the state of the last one (IDLE, BEGUN, BUSY, FULL).
 
-    The call goes on for `wait_ns`, waiting for work and for earlier writes to end, or until `interrupt_clean`; with 0
-    it waits for nothing, as in virtual time, where waiting is time.
+    The call goes on for `wait_ns`, waiting for work and for earlier writes to end, and for up to `drain_ns` while the
+    reserve is to be emptied, or until `interrupt_clean`; with 0 it waits for nothing, as in virtual time, where waiting
+    is time.
     """
     result = ffi.new("struct tms_clean_result *")
-    check(lib.tms_clean(store.handle, request.to_c(steps=steps, wait_ns=wait_ns), result))
+    check(lib.tms_clean(store.handle, request.to_c(steps=steps, wait_ns=wait_ns, drain_ns=drain_ns), result))
     return int(result.state)
 
 
@@ -99,15 +114,15 @@ def headroom(store: TmemStore, window_chunks: int) -> Headroom:
     return Headroom(**{name: getattr(raw, name) for name in Headroom.__slots__})
 
 
-def writes_served(store: TmemStore, since: int) -> list[tuple[int, int, int]]:
-    """The writes completed after number `since`, as (number, payload_bytes, service_ns), oldest first.
-
-    The payload is that of objects: the whole blocks they lie in, with gaps, are somewhat more.
-    """
+def writes_served(store: TmemStore, since: int) -> list[WriteServed]:
+    """The writes completed after number `since`, oldest first."""
     samples = ffi.new("struct tms_write_served[]", _SAMPLES)
     count = ffi.new("uint32_t *")
     check(lib.tms_writes_served(store.handle, since, _SAMPLES, samples, count))
-    return [(samples[i].number, samples[i].payload_bytes, samples[i].service_ns) for i in range(count[0])]
+    return [
+        WriteServed(each.number, each.payload_bytes, each.service_ns, each.ended_ns, each.cause == lib.TMS_CAUSE_DRAIN)
+        for each in samples[0 : count[0]]
+    ]
 
 
 def sample_denser(store: TmemStore) -> tuple[int, int, int]:

@@ -1,0 +1,57 @@
+"""By how much the CPU's coefficients must be stretched, from what allocations took."""
+
+import random
+
+import pytest
+
+from tmemstore.controller.cost import CostModel
+from tmemstore.controller.cpu_spread import CpuSpread, Work
+
+COST = CostModel(t0_ns=1000, frame_ns=10, drop_ns=200, move_ns=1000, move_ps=100)
+WORK = Work(frames=16384, drops=12_000, moved=9000, moved_bytes=16 << 20)
+
+
+def spread_of(ratios, cost=COST, work=WORK):
+    spread = CpuSpread()
+    for ratio in ratios:
+        spread.learn(work, round(ratio * work.predicted_ns(COST)), cost)
+    return spread
+
+
+def test_what_is_predicted_is_the_sum_over_the_work():
+    assert WORK.predicted_ns(COST) == 1000 + 16384 * 10 + 12_000 * 200 + 9000 * 1000 + (16 << 20) * 100 // 1000
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.99, 0.999])
+def test_it_is_the_quantile_of_what_was_used(confidence):
+    draw = random.Random(4)
+    ratios = [draw.lognormvariate(0, 0.25) for _ in range(3000)]
+    expected = sorted(ratios)[int(3001 * confidence)]
+    assert spread_of(ratios).factor(COST, confidence) == pytest.approx(expected, rel=0.03)
+
+
+def test_what_was_seen_while_the_coefficients_were_wrong_does_not_stand_against_the_right_ones():
+    wrong = CostModel(t0_ns=1000, frame_ns=10, drop_ns=100, move_ns=300, move_ps=100)
+    spread = spread_of([1.1] * 200, cost=wrong)
+    assert spread.factor(wrong, 0.999) > 2
+    spread.look_again()
+    assert spread.factor(COST, 0.999) == pytest.approx(1.1, rel=0.01)
+
+
+def test_it_neither_shrinks_a_coefficient_nor_grows_without_end():
+    assert spread_of([0.5] * 100).factor(COST, 0.999) == 1
+    assert spread_of([50.0] * 100).factor(COST, 0.999) == 3
+
+
+def test_until_anything_is_known_it_is_on_the_safe_side():
+    assert CpuSpread().factor(COST, 0.999) == 3
+    assert spread_of([1.0] * 49).factor(COST, 0.999) == 3
+
+
+def test_small_windows_teach_the_coefficients_and_say_nothing_of_the_spread():
+    small = Work(frames=512, drops=512, moved=0, moved_bytes=0)
+    assert spread_of([20.0] * 200, work=small).factor(COST, 0.999) == 1.5
+
+
+def test_the_oldest_are_forgotten():
+    assert spread_of([2.5] * 100 + [1.2] * 4096).factor(COST, 0.999) == pytest.approx(1.2, rel=0.01)

@@ -1,0 +1,80 @@
+"""How far an allocation's time on the CPU may exceed what the coefficients say, which are medians.
+
+What is kept of an allocation is its work, not a ratio: coefficients move, and what was seen while they were wrong would
+stand against the right ones for thousands of allocations.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tmemstore.controller.cost import CostModel
+
+_SAMPLES: Final = 4096
+_ENOUGH: Final = 50
+_LEAST_NS: Final = 3_000_000
+"""Work that takes less than this says more about interruptions than about coefficients."""
+_MOST: Final = 3.0
+_UNKNOWN: Final = 3.0
+"""Until the coefficients have followed a few allocations: those a store is opened with were measured in warm caches."""
+_FIRST: Final = 1.5
+"""From then on, until there is enough."""
+
+
+class Work(NamedTuple):
+    """What an allocation did on the CPU: frames of the window, pages dropped, objects moved, bytes of them."""
+
+    frames: int
+    drops: int
+    moved: int
+    moved_bytes: int
+
+    def predicted_ns(self, cost: CostModel) -> int:
+        """The time that this takes by these coefficients."""
+        ns = cost.t0_ns + self.frames * cost.frame_ns + self.drops * cost.drop_ns
+        return ns + self.moved * cost.move_ns + self.moved_bytes * cost.move_ps // 1000
+
+
+class CpuSpread:
+    """The last few thousand allocations that were worth it, looked at by whatever coefficients are in use."""
+
+    def __init__(self) -> None:
+        import numpy as np  # not by whoever only imports the package
+
+        self._seen = 0
+        self._work = np.zeros((_SAMPLES, len(Work._fields)))
+        self._used_ns = np.zeros(_SAMPLES)
+        self._count = 0
+        self._known: dict[float, float] = {}
+
+    def learn(self, work: Work, used_ns: int, cost: CostModel) -> None:
+        """Takes in what an allocation took for its work; `look_again` makes it count."""
+        self._seen += 1
+        if work.predicted_ns(cost) < _LEAST_NS:
+            return
+        at = self._count % _SAMPLES
+        self._work[at], self._used_ns[at] = work, used_ns
+        self._count += 1
+
+    def look_again(self) -> None:
+        """What was answered so far is forgotten: a new answer takes a tenth of a ms."""
+        self._known.clear()
+
+    def factor(self, cost: CostModel, confidence: float) -> float:
+        """What the times of these coefficients are multiplied by, so that they suffice at this confidence."""
+        if confidence not in self._known:
+            self._known[confidence] = self._factor(cost, confidence)
+        return self._known[confidence]
+
+    def _factor(self, cost: CostModel, confidence: float) -> float:
+        import numpy as np
+
+        count = min(self._count, _SAMPLES)
+        least = 1.0 if count >= _ENOUGH else _FIRST if self._seen >= _ENOUGH else _UNKNOWN
+        if not count:
+            return least
+        each_ns = np.array([cost.frame_ns, cost.drop_ns, cost.move_ns, cost.move_ps / 1000])
+        ratios = self._used_ns[:count] / (cost.t0_ns + self._work[:count] @ each_ns)
+        # Nearest rank with one place to spare: the next value exceeds it no more often than 1 - confidence.
+        rank = min(int(-(-(count + 1) * confidence // 1)), count)
+        return min(_MOST, max(least, float(np.partition(ratios, rank - 1)[rank - 1])))
