@@ -6,7 +6,7 @@ the store is a sample of the device, every allocation one of the CPU and of the 
 Three corrections, each for what the one before cannot see:
 
 1. The device lane is the quantile of a *sum* of write times drawn from the sample (`convolve`).
-2. The CPU's coefficients, which are medians, are multiplied by the quantile of used / predicted time (`cpu_spread`).
+2. The CPU's coefficients, which are medians, are multiplied by the quantile of used / predicted time (`cpu_times`).
 3. The bound's allowance for interruptions and locks is the quantile of what allocations so far took beyond the lanes
    (split conformal prediction: V. Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, 2005).  It is
    a time, not a factor: an interruption does not depend on the window, and a factor learned from windows that the CPU
@@ -23,7 +23,7 @@ from typing import Final
 
 from tmemstore.controller.convolve import sum_quantiles
 from tmemstore.controller.cost import SPREAD_BYTES, CostModel, Costs
-from tmemstore.controller.cpu_spread import CpuSpread, Work
+from tmemstore.controller.cpu_times import CpuTimes
 from tmemstore.controller.pace import DrainPace
 from tmemstore.stats import Ending, ReclaimReport
 from tmemstore.storage.profile import Lane
@@ -65,15 +65,6 @@ _DENSER_SAMPLES: Final = 64
 _DENSER_MIN: Final = 64
 """Pages tried until their mean is believed, with this margin."""
 _DENSER_MARGIN_PERMILLE: Final = 100
-
-_WEIGHT: Final = 0.3
-"""Of a new sample against what is known of a CPU coefficient."""
-_MOST_OFF: Final = 1.5
-"""A sample that is further off than this factor counts as so far off: the coefficient follows the median, not the mean,
-which interruptions raise; how far beyond it the CPU may be the spread says."""
-_DROPS_MIN: Final = 256
-_MOVED_MIN: Final = 256
-"""Smaller reclaims say more about their overhead than about a coefficient."""
 
 
 def _quantile(sample: Sequence[float], confidence: float) -> float:
@@ -127,7 +118,7 @@ class Model:
         self._seen = 0
         self._pace = DrainPace()
         self._fresh = 0
-        self._cpu = CpuSpread()
+        self._cpu = CpuTimes()
         self._denser: deque[tuple[int, int, int]] = deque(maxlen=_DENSER_SAMPLES)
         self._denser_ns: deque[int] = deque(maxlen=_DENSER_SAMPLES)
         self._beyond_ns: dict[float, deque[int]] = {}
@@ -329,36 +320,9 @@ class Model:
                 self._beyond_ns.setdefault(confidence, deque(maxlen=_ALLOCATIONS)).append(ns)
             # In virtual time the CPU takes what it is said to take.
             if report.ending is Ending.MET and not self._virtual:
-                self._learn_cpu(report)
+                self._cost = self._cpu.learn(report, self._cost)
             self._learned += 1
             if self._learned % _RELEARN == 0 or self._learned < _RELEARN:
                 self._allowances_ns.clear()
                 self._cpu.look_again()
             self._version += 1
-
-    def _learn_cpu(self, report: ReclaimReport) -> None:
-        window = report.window
-        drops = report.clean_dropped + report.copied_dropped + report.paged_out
-        changes: dict[str, int] = {}
-        if drops >= _DROPS_MIN:
-            # The pass over the window looks at every frame; that share stands in frame_ns already.
-            beyond_frames_ns = max(0, report.drop_ns - window.frames * self._cost.frame_ns // 2)
-            changes["drop_ns"] = _moved(self._cost.drop_ns, beyond_frames_ns / drops)
-        moved = report.migrated_inside + report.migrated_reserve
-        if moved >= _MOVED_MIN and not report.paged_out and not report.compressed:
-            others_ns = self._cost.t0_ns + window.frames * self._cost.frame_ns
-            others_ns += window.bytes_uncopied * self._cost.move_ps // 1000
-            changes["move_ns"] = _moved(self._cost.move_ns, max(1, report.write_ns - others_ns) / moved)
-        used_ns = max(1, report.elapsed_ns - report.waited_ns - report.zero_ns)
-        if not report.paged_out and not report.compressed:
-            self._cpu.learn(Work(window.frames, drops, moved, window.bytes_uncopied), used_ns, self._cost)
-        if not (drops or moved or report.compressed):
-            changes["t0_ns"] = _moved(self._cost.t0_ns, max(1, used_ns - window.frames * self._cost.frame_ns))
-        if changes:
-            self._cost = replace(self._cost, source="measured").changed(changes)
-
-
-def _moved(known: int, seen: float) -> int:
-    """A coefficient after one more allocation, which may have met an interruption longer than all of its work."""
-    believed = min(max(seen, known / _MOST_OFF), known * _MOST_OFF)
-    return max(1, round(known + _WEIGHT * (believed - known)))

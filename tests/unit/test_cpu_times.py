@@ -1,11 +1,13 @@
-"""By how much the CPU's coefficients must be stretched, from what allocations took."""
+"""The CPU's coefficients, and by how much they must be stretched, from what allocations took."""
 
+import dataclasses
 import random
 
 import pytest
 
 from tmemstore.controller.cost import CostModel
-from tmemstore.controller.cpu_spread import CpuSpread, Work
+from tmemstore.controller.cpu_times import CpuSpread, CpuTimes, Work
+from tmemstore.stats import Ending, ReclaimReport, Window
 
 COST = CostModel(t0_ns=1000, frame_ns=10, drop_ns=200, move_ns=1000, move_ps=100)
 WORK = Work(frames=16384, drops=12_000, moved=9000, moved_bytes=16 << 20)
@@ -55,3 +57,42 @@ def test_small_windows_teach_the_coefficients_and_say_nothing_of_the_spread():
 
 def test_the_oldest_are_forgotten():
     assert spread_of([2.5] * 100 + [1.2] * 4096).factor(COST, 0.999) == pytest.approx(1.2, rel=0.01)
+
+
+def met(drops, each_ns, moved=0, each_moved_ns=0):
+    """Return the report of an allocation in which that was dropped and moved, each in its time."""
+    window = Window(**(dict.fromkeys((field.name for field in dataclasses.fields(Window)), 0) | {"frames": 16384}))
+    plain = {field.name: 0 for field in dataclasses.fields(ReclaimReport)}
+    plain |= {"ending": Ending.MET, "reason": "none", "window": window, "starved": False, "recovery_ns": None}
+    drop_ns = drops * each_ns + window.frames * COST.frame_ns // 2
+    write_ns = moved * each_moved_ns + COST.t0_ns + window.frames * COST.frame_ns
+    plain |= {"clean_dropped": drops, "drop_ns": drop_ns, "migrated_inside": moved, "write_ns": write_ns}
+    return ReclaimReport(**(plain | {"elapsed_ns": drop_ns + write_ns}))
+
+
+def followed(reports):
+    times, cost = CpuTimes(), COST
+    for report in reports:
+        cost = times.learn(report, cost)
+    return cost
+
+
+def test_coefficients_follow_within_a_few_dozen_allocations():
+    cost = followed([met(1000, 200, 1000, 1000)] * 63 + [met(1000, 500, 1000, 3000)] * 32)
+    assert (cost.drop_ns, cost.move_ns, cost.source) == (500, 3000, "measured")
+
+
+def test_a_few_interruptions_leave_a_coefficient_where_it_is():
+    usual, held_up = met(1000, 200, 1000, 1000), met(1000, 20_000, 1000, 50_000)
+    cost = followed(([usual] * 3 + [held_up]) * 20)
+    assert (cost.drop_ns, cost.move_ns) == (200, 1000)
+
+
+def test_small_reclaims_say_nothing_of_a_coefficient():
+    cost = followed([met(200, 5000, 200, 50_000)] * 40)
+    assert (cost.drop_ns, cost.move_ns) == (COST.drop_ns, COST.move_ns)
+
+
+def test_windows_that_were_free_tell_what_every_allocation_takes():
+    cost = followed([met(0, 0)] * 10)
+    assert cost.t0_ns == COST.t0_ns + 16384 * COST.frame_ns // 2

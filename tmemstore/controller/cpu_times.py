@@ -1,15 +1,24 @@
-"""How far an allocation's time on the CPU may exceed what the coefficients say, which are medians.
+"""What allocations show of the CPU: its coefficients, and how far a time may exceed what they say.
 
-What is kept of an allocation is its work, not a ratio: coefficients move, and what was seen while they were wrong would
-stand against the right ones for thousands of allocations.
+A coefficient is the median of what the last allocations showed: the mean is raised by interruptions, which may be
+longer than all of an allocation's work.  For the spread an allocation's work is kept, and not a ratio: coefficients
+move, and what was seen while they were wrong would stand against the right ones for thousands of allocations.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tmemstore.controller.cost import CostModel
+from tmemstore.stats import ReclaimReport
 
+_RECENT: Final = 63
+"""Allocations that a coefficient is the median of."""
+_DROPS_MIN: Final = 256
+_MOVED_MIN: Final = 256
+"""Smaller reclaims say more about their overhead than about a coefficient."""
 _SAMPLES: Final = 4096
 _ENOUGH: Final = 50
 _LEAST_NS: Final = 3_000_000
@@ -78,3 +87,44 @@ class CpuSpread:
         # Nearest rank with one place to spare: the next value exceeds it no more often than 1 - confidence.
         rank = min(int(-(-(count + 1) * confidence // 1)), count)
         return min(_MOST, max(least, float(np.partition(ratios, rank - 1)[rank - 1])))
+
+
+class CpuTimes:
+    """Follows the allocations of a store in real time."""
+
+    def __init__(self) -> None:
+        self._spread = CpuSpread()
+        self._recent: dict[str, deque[float]] = {}
+
+    def learn(self, report: ReclaimReport, cost: CostModel) -> CostModel:
+        """Takes in an allocation that was met; the coefficients that follow."""
+        window = report.window
+        drops = report.clean_dropped + report.copied_dropped + report.paged_out
+        moved = report.migrated_inside + report.migrated_reserve
+        used_ns = report.elapsed_ns - report.waited_ns - report.zero_ns
+        changes: dict[str, int] = {}
+        if drops >= _DROPS_MIN:
+            # The pass over the window looks at every frame; that share stands in frame_ns already.
+            beyond_frames_ns = report.drop_ns - window.frames * cost.frame_ns // 2
+            changes["drop_ns"] = self._median("drop_ns", beyond_frames_ns / drops)
+        if not report.paged_out and not report.compressed:
+            if moved >= _MOVED_MIN:
+                others_ns = cost.t0_ns + window.frames * cost.frame_ns + window.bytes_uncopied * cost.move_ps // 1000
+                changes["move_ns"] = self._median("move_ns", (report.write_ns - others_ns) / moved)
+            self._spread.learn(Work(window.frames, drops, moved, window.bytes_uncopied), used_ns, cost)
+        if not (drops or moved or report.compressed):
+            changes["t0_ns"] = self._median("t0_ns", used_ns - window.frames * cost.frame_ns)
+        return replace(cost, source="measured").changed(changes) if changes else cost
+
+    def _median(self, name: str, seen: float) -> int:
+        recent = self._recent.setdefault(name, deque(maxlen=_RECENT))
+        recent.append(seen)
+        return max(1, round(sorted(recent)[len(recent) // 2]))
+
+    def look_again(self) -> None:
+        """As for the spread."""
+        self._spread.look_again()
+
+    def factor(self, cost: CostModel, confidence: float) -> float:
+        """As for the spread."""
+        return self._spread.factor(cost, confidence)
