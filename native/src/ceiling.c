@@ -31,30 +31,41 @@ static uint64_t reserve_bytes_free(const struct ceiling_view *view)
 	return (uint64_t)reserve_free(view->reserve) << UNIT_SHIFT;
 }
 
-static uint64_t drops_ns(const struct tms_ceiling *contract, const struct tms_chunk *chunk, const struct newcomer *newcomer)
-{
-	uint64_t frontswap = (uint64_t)chunk->frames_frontswap + newcomer->frames;
-	uint64_t others = frontswap < TMS_CHUNK_FRAMES ? TMS_CHUNK_FRAMES - frontswap : 0;
-	uint64_t objects = (uint64_t)chunk->objects_copied + chunk->objects_uncopied + 1;
+/* What the CPU is to do for a chunk, with a newcomer or, null, as it is. */
+struct work {
+	uint64_t drops;
+	uint64_t objects; /* to be moved or gathered */
+	uint64_t bytes;
+};
 
-	return TMS_CHUNK_FRAMES * contract->frame_ns + (others + objects) * contract->drop_ns;
+static struct work work_of(const struct tms_chunk *chunk, const struct newcomer *newcomer)
+{
+	uint64_t frontswap = (uint64_t)chunk->frames_frontswap + (newcomer ? newcomer->frames : 0);
+	uint64_t others = frontswap < TMS_CHUNK_FRAMES ? TMS_CHUNK_FRAMES - frontswap : 0;
+	uint64_t uncopied = (uint64_t)chunk->objects_uncopied + (newcomer ? 1 : 0);
+
+	return (struct work){ others + chunk->objects_copied + uncopied, uncopied,
+			      (uint64_t)chunk->bytes_uncopied + (newcomer ? newcomer->bytes : 0) };
 }
 
-static uint64_t moves_ns(const struct tms_ceiling *contract, const struct tms_chunk *chunk, const struct newcomer *newcomer)
+static uint64_t drops_ns(const struct tms_ceiling *contract, const struct work *work)
 {
-	uint64_t bytes = (uint64_t)chunk->bytes_uncopied + newcomer->bytes;
+	return TMS_CHUNK_FRAMES * contract->frame_ns + work->drops * contract->drop_ns;
+}
 
-	return ((uint64_t)chunk->objects_uncopied + 1) * contract->object_ns + bytes * contract->byte_ps / 1000;
+static uint64_t moves_ns(const struct tms_ceiling *contract, const struct work *work)
+{
+	return work->objects * contract->object_ns + work->bytes * contract->byte_ps / 1000;
 }
 
 static bool keeps(const struct ceiling_view *view, const struct tms_ceiling *contract, const struct tms_chunk *chunk,
 		  const struct newcomer *newcomer)
 {
 	uint64_t bytes = uncopied_bytes(chunk) + ((uint64_t)units_of(newcomer->bytes) << UNIT_SHIFT);
+	struct work work = work_of(chunk, newcomer);
+	uint64_t drops = drops_ns(contract, &work) * contract->window_chunks;
 
-	uint64_t drops = drops_ns(contract, chunk, newcomer) * contract->window_chunks;
-
-	if (drops > contract->drops_ns || drops + moves_ns(contract, chunk, newcomer) * contract->window_chunks > contract->cpu_ns)
+	if (drops > contract->drops_ns || drops + moves_ns(contract, &work) * contract->window_chunks > contract->cpu_ns)
 		return false;
 	return contract->device_bytes == UINT64_MAX ||
 	       bytes * contract->window_chunks <= contract->device_bytes + reserve_bytes_free(view);
@@ -133,12 +144,35 @@ uint64_t ceiling_window_chunks(const struct ceiling_view *view)
 	return contract ? contract->window_chunks : 1;
 }
 
+/* The same for the CPU, by one contract: what has a copy is dropped where it would be moved. */
+static uint64_t cpu_bytes_over(const struct tms_ceiling *contract, const struct tms_chunk *chunk)
+{
+	struct work work = work_of(chunk, NULL);
+	uint64_t each_ns = moves_ns(contract, &work) / (work.objects ? work.objects : 1);
+	uint64_t ns = drops_ns(contract, &work) + moves_ns(contract, &work);
+	uint64_t most_ns = contract->cpu_ns / contract->window_chunks;
+	uint64_t objects;
+
+	if (ns <= most_ns || !each_ns)
+		return 0;
+	objects = (ns - most_ns + each_ns - 1) / each_ns;
+	return objects >= work.objects ? uncopied_bytes(chunk) : objects * (uncopied_bytes(chunk) / work.objects);
+}
+
 uint64_t ceiling_bytes_over(const struct ceiling_view *view, uint32_t chunk)
 {
+	const struct tms_ceilings *limits = &view->ceiling->limits;
+	const struct tms_chunk *counts = &view->frames->chunk[chunk];
 	uint64_t most = ceiling_chunk_bytes(view);
-	uint64_t bytes = uncopied_bytes(&view->frames->chunk[chunk]);
+	uint64_t bytes = uncopied_bytes(counts);
+	uint64_t over = bytes > most ? bytes - most : 0;
 
-	return bytes > most ? bytes - most : 0;
+	for (uint32_t i = 0; view->ceiling->active && i < limits->contracts; i++) {
+		uint64_t cpu_over = cpu_bytes_over(&limits->contract[i], counts);
+
+		over = cpu_over > over ? cpu_over : over;
+	}
+	return over;
 }
 
 uint64_t ceiling_frames_over(const struct ceiling_view *view, uint32_t chunk)

@@ -35,7 +35,7 @@ uint64_t ceiling_chunk_bytes(const struct ceiling_view *view);
 uint64_t ceiling_window_chunks(const struct ceiling_view *view);
 /* Frontswap frames of the chunk beyond the share that is allowed. */
 uint64_t ceiling_frames_over(const struct ceiling_view *view, uint32_t chunk);
-/* Bytes without a copy that the chunk holds beyond its share, as after the device got slower; 0: none. */
+/* Bytes without a copy that the chunk holds beyond its share, as after device or CPU got slower; 0: none. */
 uint64_t ceiling_bytes_over(const struct ceiling_view *view, uint32_t chunk);
 
 bool ceilings_are_valid(const struct tms_ceilings *limits);

@@ -2,7 +2,8 @@
  * clean_choose.c: what background work comes first, and which page is next.
  *
  * Draining goes before trimming, trimming before chunks that hold more without a copy than their share, these
- * before cold pages: the room of the reserve is what allocations count on first.
+ * before cold pages: the room of the reserve is what allocations count on first.  Of the chunks those of the window
+ * that was refused last come first: whoever was refused was told a time.
  *
  * Locks: the store's.
  */
@@ -159,16 +160,15 @@ static bool find_exceeding_chunk(struct cleaner *c)
 	return false;
 }
 
-static bool find_chunk_over(struct cleaner *c)
+/* Of these chunks the one that is furthest beyond its share. */
+static bool find_chunk_over_in(struct cleaner *c, const struct chunks *chunks)
 {
 	struct holdings *held = &c->store->held;
 	const struct frame_table *frames = &held->region->frames;
 	struct ceiling_view view = holdings_ceiling(held);
 	uint64_t most = 0;
 
-	if (ceiling_chunk_bytes(&view) == UINT64_MAX)
-		return false;
-	for (uint32_t chunk = 0; chunk < frames->chunks && chunk < CHUNK_LOOK; chunk++) {
+	for (uint32_t chunk = chunks->first; chunk < chunks->end; chunk++) {
 		uint64_t over = ceiling_bytes_over(&view, chunk);
 
 		if (over <= most || frames->chunk[chunk].frames_leaving)
@@ -180,6 +180,16 @@ static bool find_chunk_over(struct cleaner *c)
 	if (!c->over_bytes)
 		c->walk.region = NULL;
 	return c->over_bytes;
+}
+
+static bool find_chunk_over(struct cleaner *c)
+{
+	const struct holdings *held = &c->store->held;
+	const struct chunks all = { 0, (uint32_t)min_u64(held->region->frames.chunks, CHUNK_LOOK) };
+
+	if (!held->ceiling.active)
+		return false;
+	return find_chunk_over_in(c, &c->store->refused) || find_chunk_over_in(c, &all);
 }
 
 bool clean_choose(struct cleaner *c)

@@ -152,6 +152,22 @@ uint64_t plan_price(const struct plan_task *task, const struct plan *plan, const
 	return add_saturated(base_ns(task, &at, cost), cpu > device ? cpu : device, 1, 1);
 }
 
+uint64_t plan_cpu_bytes_over(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost, uint64_t ns)
+{
+	struct plan at = plan_at(task, plan, cost);
+	uint64_t lane = cpu_ns(task, &at, cost);
+	uint64_t taken = add_saturated(base_ns(task, &at, cost), lane, 1, 1);
+	uint64_t drops = add_saturated(0, at.migrate, cost->drop_ns, 1); /* what is written is dropped in any case */
+	uint64_t objects;
+
+	if (taken <= ns)
+		return 0;
+	if (lane <= drops)
+		return task->bytes;
+	objects = add_saturated(1, taken - ns, task->uncopied, lane - drops);
+	return objects < task->uncopied ? objects * (task->bytes / task->uncopied) : task->bytes;
+}
+
 static bool device_is_slower(const struct plan_task *task, const struct tms_cost *cost, const struct plan *plan)
 {
 	return device_lane_ns(task, plan, cost) > cpu_ns(task, plan, cost);

@@ -32,6 +32,8 @@ struct plan {
 struct plan plan_make(const struct plan_task *task, const struct tms_cost *cost);
 /* What a plan takes at a cost. */
 uint64_t plan_price(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost);
+/* Bytes of the window that must have a copy, to be dropped instead of moved, for the CPU to be done within a time. */
+uint64_t plan_cpu_bytes_over(const struct plan_task *task, const struct plan *plan, const struct tms_cost *cost, uint64_t ns);
 /* Bytes that can be written to the device within a time; and its time for bytes. */
 uint64_t plan_device_ns(const struct tms_cost *cost, uint64_t bytes);
 uint64_t plan_device_bytes(const struct tms_cost *cost, uint64_t ns);

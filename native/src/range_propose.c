@@ -207,8 +207,8 @@ enum tms_reason range_propose(const struct range_table *table, const struct tms_
 
 #define RECOVERY_STEP_BYTES UINT64_C(4096)
 
-/* What is still too much with that many bytes of the reserve drained: bytes to be written that do not fit into
- * the deadline; 0: the bound is met. */
+/* What is still too much with that many bytes of the reserve drained: bytes that do not fit into the deadline, to be
+ * written or, where it is the CPU that takes too long, to be moved; 0: the bound is met. */
 static uint64_t short_after(const struct search *search, const struct tms_window *window, uint64_t drained)
 {
 	const struct tms_alloc_request *request = search->request;
@@ -217,7 +217,7 @@ static uint64_t short_after(const struct search *search, const struct tms_window
 	struct content content;
 	struct plan_task task;
 	struct plan plan;
-	uint64_t bound_ns, device_ns, other_ns, fit;
+	uint64_t bound_ns, device_ns, other_ns, fit, written, moved;
 
 	around.reserve_bytes_free += drained;
 	if (around.chunk_bytes_max != UINT64_MAX)
@@ -234,7 +234,9 @@ static uint64_t short_after(const struct search *search, const struct tms_window
 	device_ns = plan_device_ns(&request->bound, plan.page_out_bytes);
 	other_ns = bound_ns > device_ns ? bound_ns - device_ns : 0;
 	fit = plan_device_bytes(&request->bound, request->deadline_ns > other_ns ? request->deadline_ns - other_ns : 0);
-	return plan.page_out_bytes > fit ? plan.page_out_bytes - fit : 1;
+	written = plan.page_out_bytes > fit ? plan.page_out_bytes - fit : 1;
+	moved = plan_cpu_bytes_over(&task, &plan, &request->bound, request->deadline_ns);
+	return written > moved ? written : moved;
 }
 
 uint64_t range_recovery_bytes(const struct range_table *table, const struct tms_alloc_request *request,

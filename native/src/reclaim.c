@@ -287,6 +287,14 @@ static void tell_recovery(tms_store *store, const struct tms_alloc_request *requ
 		window->served_ns = clock_now_ns(&store->clock) - io.serving_since_ns;
 }
 
+static struct chunks chunks_of(const struct tms_window *window)
+{
+	uint64_t end_pfn = window->start_pfn + window->frames;
+
+	return (struct chunks){ (uint32_t)(window->start_pfn >> CHUNK_SHIFT),
+				(uint32_t)((end_pfn + TMS_CHUNK_FRAMES - 1) >> CHUNK_SHIFT) };
+}
+
 /* With the lock held.  TMS_OK: the window is isolated. */
 static int begin(struct reclaim *r)
 {
@@ -299,6 +307,8 @@ static int begin(struct reclaim *r)
 		return refuse(r, reason);
 	if (r->request->refuse_over_bound && window->bound_ns > r->request->deadline_ns) {
 		tell_recovery(r->store, r->request, &around, window);
+		if (r->request->covered)
+			r->store->refused = chunks_of(window);
 		return refuse(r, r->request->covered ? TMS_REASON_RECOVERING : TMS_REASON_DEADLINE);
 	}
 	r->start_pfn = (uint32_t)window->start_pfn;

@@ -13,6 +13,12 @@
 /* Of them those that only an allocation may take. */
 #define PAGE_OUT_BATCHES_KEPT 4
 
+/* From first to before end; empty: none. */
+struct chunks {
+	uint32_t first;
+	uint32_t end;
+};
+
 struct tms_store {
 	pthread_mutex_t lock; /* guards everything below but what says otherwise */
 	struct holdings held;
@@ -24,6 +30,7 @@ struct tms_store {
 	struct page_out *idle;       /* batches not in use */
 	uint32_t idle_batches;
 	uint32_t allocations;        /* under way */
+	struct chunks refused;       /* the window that was refused last because it has to recover first */
 	const bool *present;         /* constant; false in a forked child, which has no pages */
 	uint64_t io_timeout_ns;      /* constant */
 	uint64_t close_began_ns;

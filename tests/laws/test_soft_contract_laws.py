@@ -194,6 +194,40 @@ def test_recovering_says_how_long_and_is_right(opened, codec, pause_us, writebac
 
 
 @CODECS
+@pytest.mark.parametrize("object_us", [50, 80])
+@pytest.mark.parametrize("drained", [True, False])
+def test_a_cpu_that_became_slower_is_recovered_from_in_the_time_said(opened, codec, object_us, drained):
+    """What was at its ceilings keeps the CPU too long now: pages that have a copy need not be moved."""
+    tm = emulated(opened, contract=CONTRACT, escape="512KiB", codec=codec, writeback="back")
+    swap, pages = tm.frontswap(0), {}
+    fill_up(swap, pages, 0)
+    if drained:
+        tm.advance("1s")
+    else:
+        try_alloc(tm, CONTRACT.size, deadline=CONTRACT.deadline)[0].release()
+    tm._model._cost = tm._model._cost.changed(dict.fromkeys(("move_ns", "object_ns"), object_us * 1000))
+    tm._model._version += 1
+    tm._ruler.refresh()
+    busiest = max(windows(tm, CONTRACT), key=lambda at: tm.estimate(CONTRACT.size, start_pfn=at).bound_ns)
+    ask = {"deadline": CONTRACT.deadline, "start_pfn": busiest}
+    _, report = try_alloc(tm, CONTRACT.size, **ask)
+    assert (report.ending, report.reason) == (Ending.REFUSED, "recovering"), report
+    assert state(tm).state == "recovering"
+    said, begun = report.recovery_ns, tm.now_ns
+    while not tm.estimate(CONTRACT.size, **ask).feasible:
+        tm.advance(max(said // 50, 10_000))
+        assert tm.now_ns - begun <= 1.2 * said + BATCH_NS, f"said {said}: {tm.estimate(CONTRACT.size, **ask)}"
+    assert tm.now_ns - begun >= 0.8 * said - BATCH_NS, f"said {said}, took {tm.now_ns - begun}"
+    contig, report = try_alloc(tm, CONTRACT.size, **ask)
+    assert report.ending == Ending.MET, report
+    contig.release()
+    tm.advance("2s")
+    assert state(tm).state == "holding", state(tm)
+    bounds_hold(tm, CONTRACT)
+    assert_all_back(swap, pages)
+
+
+@CODECS
 def test_stores_that_would_prolong_a_recovery_are_refused(opened, codec):
     tm = emulated(opened, contract=CONTRACT, escape="512KiB", codec=codec, writeback="back")
     swap, pages = tm.frontswap(0), {}

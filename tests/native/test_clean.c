@@ -295,6 +295,55 @@ static void a_chunk_beyond_its_share_gets_copies_until_it_is_within(void)
 	fixture_close(&f);
 }
 
+static void a_chunk_that_would_keep_the_cpu_too_long_gets_copies_until_it_does_not(void)
+{
+	struct tms_ceilings ceilings = { .contract = { { .window_chunks = 2,
+							 .drops_ns = UINT64_MAX,
+							 .cpu_ns = 2 * (CHUNK * 3 + CHUNK * 2 + 50 * 1000),
+							 .frame_ns = 3,
+							 .drop_ns = 2,
+							 .object_ns = 1000,
+							 .device_bytes = UINT64_MAX } },
+					 .contracts = 1,
+					 .frontswap_permille = 1000 };
+	struct tms_clean_request request = everything;
+
+	open_store(2 * CHUNK, 0);
+	put(0, CHUNK + 40, RAW);
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	request.cold_bytes = UINT64_MAX / 2;
+	run(&request);
+	CHECK_SO_FAR();
+	CHECK(held->region->frames.chunk[0].objects_uncopied <= 50);
+	CHECK(held->region->frames.chunk[0].objects_uncopied > 50 - 32);
+	CHECK_EQ(held->region->frames.chunk[1].objects_uncopied, 40);
+	all_hold(0, CHUNK + 40, RAW);
+	fixture_close(&f);
+}
+
+/* Whoever was refused was told a time. */
+static void what_a_refused_allocation_waits_for_goes_before_what_is_further_beyond_its_share(void)
+{
+	struct tms_ceilings ceilings = { .contract = { { .window_chunks = 1, .cpu_ns = UINT64_MAX, .device_bytes = 50 * RAW } },
+					 .contracts = 1,
+					 .frontswap_permille = 1000 };
+	struct tms_clean_request request = everything;
+
+	open_store(2 * CHUNK, 0);
+	put(0, CHUNK + 100, RAW);
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	f.store->refused = (struct chunks){ 1, 2 };
+	request.cold_bytes = UINT64_MAX / 2;
+	request.steps = 2;
+	step(&request);
+	CHECK_EQ(tms_advance(f.store, 10 * NSEC_PER_MSEC), TMS_OK);
+	CHECK_EQ(held->region->frames.chunk[0].objects_uncopied, CHUNK);
+	CHECK_EQ(held->region->frames.chunk[1].objects_uncopied, 50);
+	run(&request);
+	CHECK(held->region->frames.chunk[0].objects_uncopied <= 50);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	RUN(cold_pages_get_copies_oldest_first_until_the_rest_may_stay);
@@ -309,5 +358,7 @@ int main(void)
 	RUN(writes_under_way_count_as_done);
 	RUN(copied_pages_are_trimmed_without_a_write);
 	RUN(a_chunk_beyond_its_share_gets_copies_until_it_is_within);
+	RUN(a_chunk_that_would_keep_the_cpu_too_long_gets_copies_until_it_does_not);
+	RUN(what_a_refused_allocation_waits_for_goes_before_what_is_further_beyond_its_share);
 	return check_finish(__FILE__);
 }

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tmemstore.controller.cost import CostModel
 from tmemstore.stats import Effort
 from tmemstore.units import CHUNK_BYTES, PAGE_SIZE, format_size, format_time_ns, parse_pages, parse_time_ns
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 CONTRACTS_MAX: Final = 8
 UNLIMITED: Final = 2**64 - 1
 
 CHUNK_FRAMES: Final = CHUNK_BYTES // PAGE_SIZE
+_COUNTED: Final = ("frames_frontswap", "objects_copied", "objects_uncopied", "bytes_uncopied")
 _PENDING_SHARE: Final = 10
 """Of the deadline, the part (one tenth) that writes of the cleaner, under way when an allocation begins, may take."""
 _REACTION_NS: Final = 300_000
@@ -107,6 +111,28 @@ class Ceiling:
     object_ns: int
     byte_ps: int
     device_bytes: int
+
+    def cpu_bytes_over(self, chunks: npt.NDArray[Any]) -> int:
+        """Bytes that must get a copy in the window that keeps the CPU longest, for it to be within `cpu_ns`.
+
+        `chunks`: as `Controller.chunks` returns them.
+        """
+        import numpy as np
+
+        counts = {name: chunks[name].astype(np.int64) for name in _COUNTED}
+        drops = np.maximum(0, CHUNK_FRAMES - counts["frames_frontswap"]) + counts["objects_copied"]
+        base_ns = CHUNK_FRAMES * self.frame_ns + (drops + counts["objects_uncopied"]) * self.drop_ns
+        moves_ns = counts["objects_uncopied"] * self.object_ns + counts["bytes_uncopied"] * self.byte_ps // 1000
+        size = min(self.window_chunks, len(chunks))
+        total_ns, moved_ns, moved_bytes = (
+            np.convolve(column, np.ones(size, dtype=np.int64), "valid")
+            for column in (base_ns + moves_ns, moves_ns, counts["bytes_uncopied"])
+        )
+        worst = int(np.argmax(total_ns))
+        over_ns = int(total_ns[worst]) - self.cpu_ns
+        if over_ns <= 0:
+            return 0
+        return min(int(moved_bytes[worst]), -(-over_ns * int(moved_bytes[worst]) // max(1, int(moved_ns[worst]))))
 
     def fill(self, raw: Any) -> None:
         """Writes all fields of a `struct tms_ceiling`."""

@@ -130,23 +130,23 @@ class Ruler:
             self._layout.check(contract, self._bound(contract))
         except ContractError as error:
             return ContractState(contract, "broken", None, str(error), head.window_bytes_uncopied, 0)
+        # What the contract itself demands; ceilings are lower, for a margin that the model may move in.
+        demanded = self._layout.ceiling(
+            contract,
+            self._model.costs(contract.confidence, contract.deadline_ns).bound,
+            may_write=self.policy.request is not None,
+        )
         if contract.kind == "hard":
             most, held = self._store.region.escape_bytes, head.uncopied_bytes
         else:
-            # What the contract itself demands; ceilings are lower, for a margin that the model may move in.
-            demanded = self._layout.ceiling(
-                contract,
-                self._model.costs(contract.confidence, contract.deadline_ns).bound,
-                may_write=self.policy.request is not None,
-            )
             device_bytes = max(ceiling.device_bytes, int(demanded.device_bytes / MARGIN))
             # Writes of the cleaner are reckoned with; what else is at the device comes first.
             others = max(0, head.pending_bytes - self._pending_bytes(contract))
             most = max(0, device_bytes - others) + head.reserve_bytes_free
             held = head.window_bytes_uncopied
-        if held <= most:
+        short = max(held - most, demanded.cpu_bytes_over(self._store.chunks()))
+        if short <= 0:
             return ContractState(contract, "holding", None, "", held, most)
-        short = held - most
         if not self._can_write or self.policy.request is None:
             why = "nothing can be written: " + ("the write budget is used up" if self._can_write else "no spill file")
             return ContractState(contract, "broken", None, why, held, most)
