@@ -24,7 +24,7 @@ MET, NOT_MET, REPORTED = "met", "NOT MET", ""
 
 _SOFT = ("--contract", "64MiB:50ms:soft")
 _PAUSES = ("--storage", "emulate:emmc5.1,sigma=0.1,pause_every=64MiB,pause=10ms")
-_TIGHT, _USED, _SWAP = 1.5, 90, 60
+_TIGHT, _USED, _SWAP, _FILLED = 1.5, 90, 60, 90
 _MS = 1_000_000
 _LEAST = 20
 """No row is scaled to less than this: some scenarios need a few of everything."""
@@ -90,11 +90,19 @@ def _endings(outcome: dict[str, Any], *names: str) -> Iterator[Figure]:
     yield _count("late", outcome["late"], total)
 
 
+def _filled(document: dict[str, Any]) -> Figure:
+    """A store that refuses everything proves nothing: the load stays within 10 % of the ceilings."""
+    filled = document["outcome"]["ceilings_filled_percent"]
+    shown = "-" if filled is None else f"{filled:.1f} %"
+    return _judged("ceilings filled", shown, f">= {_FILLED} %", good=filled is not None and filled >= _FILLED)
+
+
 def hard(document: dict[str, Any]) -> Iterator[Figure]:
     """A hard contract: 0 refused, 0 aborted, 0 late, every page there."""
     outcome = document["outcome"]
     yield from _endings(outcome, "refused", "aborted")
     yield _judged("pages verified", str(document["pages_verified"]), "all", good=document["pages_verified"] > 0)
+    yield _filled(document)
     yield Figure("tightness", _ratio(outcome["tightness"]), "reported", REPORTED)
 
 
@@ -119,6 +127,7 @@ def soft(document: dict[str, Any]) -> Iterator[Figure]:
     rate = outcome[name]
     yield _judged(what, _percent(rate), f"<= {100 * allowed:.3g} %", good=rate is not None and _within(rate, allowed))
     yield _count("late", outcome["late"], outcome["allocations"])
+    yield _filled(document)
 
 
 def pairs(document: dict[str, Any]) -> Iterator[Figure]:

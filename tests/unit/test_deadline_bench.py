@@ -120,8 +120,14 @@ class TestOutcome:
         assert document["tightness"] == pytest.approx(100 / 90)
         assert document["bound_missed_rate"] == 0.1
 
+    def test_how_full_the_ceilings_were_is_the_median_of_the_looks(self):
+        outcome = Outcome(0.9)
+        outcome.ceilings_filled = [0.2, 0.95, 0.97]
+        assert outcome.to_document()["ceilings_filled_percent"] == 95.0
+
     def test_an_empty_run_has_no_figures(self):
         document = self.taken()
+        assert document["ceilings_filled_percent"] is None
         assert document["miss_rate"] is document["tightness"] is document["elapsed_ns"] is None
         assert document["capacity_worst"] is None
 

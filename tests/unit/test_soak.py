@@ -51,6 +51,15 @@ def test_a_hard_contract_allows_nothing(soak):
     assert verdicts(soak.hard(changed(good, late=1)))["late"] == soak.NOT_MET
 
 
+@pytest.mark.parametrize("goals", ["hard", "soft"])
+def test_a_load_that_leaves_the_ceilings_empty_proves_nothing(soak, goals):
+    judge = getattr(soak, goals)
+    assert verdicts(judge(DOCUMENTS["stalls"]))["ceilings filled"] == soak.MET
+    for filled in (89.9, None):
+        bad = changed(DOCUMENTS["stalls"], ceilings_filled_percent=filled)
+        assert verdicts(judge(bad))["ceilings filled"] == soak.NOT_MET
+
+
 def test_what_was_aborted_for_want_of_a_cpu_is_counted_apart(soak):
     good = DOCUMENTS["stalls"]
     starved = changed(good, endings=good["outcome"]["endings"] | {"aborted": 1}, starved_aborted=1)

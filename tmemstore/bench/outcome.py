@@ -68,6 +68,7 @@ class Outcome:
         self.routes: Counter[str] = Counter()
         self.recoveries: list[tuple[int, int]] = []
         self.capacity: list[dict[str, Any]] = []
+        self.ceilings_filled: list[float] = []
 
     def take(self, report: tmemstore.ReclaimReport, call_ns: int | None) -> None:
         """Take down an allocation; ``call_ns``: how long the call took as Python sees it."""
@@ -115,6 +116,7 @@ class Outcome:
             "commit_lag_ns": _quantiles(self.commit_lag_ns),
             "interpreter_lag_ns": _quantiles(self.return_lag_ns),
             "windows_in_use_percent": round(100 * (1 - self.frames_free / self.frames), 2) if self.frames else None,
+            "ceilings_filled_percent": self._filled(),
             "routes": dict(self.routes),
             "recoveries": self._recoveries(),
             "capacity": self.capacity,
@@ -137,6 +139,10 @@ class Outcome:
         ratios = sorted(p / e for p, e in zip(self.predicted_ns, self.elapsed_ns, strict=True) if e)
         return ratios[len(ratios) // 2] if ratios else None
 
+    def _filled(self) -> float | None:
+        filled = sorted(self.ceilings_filled)
+        return round(100 * filled[len(filled) // 2], 2) if filled else None
+
     def _recoveries(self) -> dict[str, Any]:
         off = [abs(real - said) / max(1, said) for said, real in self.recoveries]
         return {
@@ -156,6 +162,16 @@ class Outcome:
             "refused": sum(second["refused"] for second in settled),
             "holding": all(state["state"] == "holding" for second in settled for state in second["contracts"]),
         }
+
+
+def ceilings_filled(tm: tmemstore.Controller) -> list[float]:
+    """Return what is held without a copy of what the ceilings allow: one fraction, by the tightest contract, or none.
+
+    A store that refuses everything, or a load that asks for little, proves nothing.
+    """
+    stats = tm.stats()
+    filled = [stats.uncopied_bytes / state.region_bytes for state in stats.contracts if state.region_bytes]
+    return [max(filled)] if filled else []
 
 
 def store_facts(tm: tmemstore.Controller) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import tmemstore
 from tmemstore.bench.arena import PAGE, Pages
 from tmemstore.bench.deadline_arguments import CHUNK, Arguments
 from tmemstore.bench.load import BATCH, Load
-from tmemstore.bench.outcome import Outcome, store_facts
+from tmemstore.bench.outcome import Outcome, ceilings_filled, store_facts
 
 _KEYS_PER_FRAME = 3
 _SLOWER = 10
@@ -36,6 +36,8 @@ _REFILL = 16 * BATCH
 _TICKS = 100
 _TICK_NS = 10_000_000
 """A second of steady load, in parts."""
+_LOOK_EVERY = 16
+"""Allocations from one look at how full the ceilings are to the next."""
 _AFTER_PAIR_NS = 400_000_000
 """A pair finds a store in which nothing is left of the one before."""
 
@@ -106,6 +108,8 @@ class Bench(ABC):
 
     def allocate(self, size: int, start_pfn: int | None) -> tmemstore.ReclaimReport:
         """One allocation, released at once; its report, and in real time what the way back took."""
+        if sum(self.outcome.endings.values()) % _LOOK_EVERY == 0:
+            self.outcome.ceilings_filled += ceilings_filled(self.tm)
         called_ns = time.perf_counter_ns()
         bound = self.arguments.scenario != "unbound"
         try:

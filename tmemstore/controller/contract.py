@@ -87,7 +87,8 @@ class ContractState:
     """A contract as it stands: `state` is "holding", "recovering" or "broken".
 
     `recovery_ns`: until it holds again, by the model; None while it holds or cannot. `reason`: why it does not hold.
-    `uncopied_bytes`: what the fullest window holds without a copy; `ceiling_bytes`: what it may.
+    `uncopied_bytes`: what the fullest window holds without a copy; `ceiling_bytes`: what it may. `region_bytes`: what
+    puts may bring into region and reserve together, every window being full to the ceilings.
     """
 
     contract: Contract
@@ -96,6 +97,7 @@ class ContractState:
     reason: str
     uncopied_bytes: int
     ceiling_bytes: int
+    region_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,10 +126,6 @@ class Ruler:
     def _state(self, ceiling: Ceiling) -> ContractState:
         contract = ceiling.contract
         head = background.headroom(self._store, ceiling.window_chunks)
-        try:
-            self._layout.check(contract, self._bound(contract))
-        except ContractError as error:
-            return ContractState(contract, "broken", None, str(error), head.window_bytes_uncopied, 0)
         # What the contract itself demands; ceilings are lower, for a margin that the model may move in.
         demanded = self._layout.ceiling(
             contract,
@@ -145,14 +141,24 @@ class Ruler:
             most = max(0, device_bytes - others) + head.reserve_bytes_free
             held = head.window_bytes_uncopied
         short = max(held - most, demanded.cpu_bytes_over(self._store.chunks()))
+        region_bytes = self._layout.region_bytes([ceiling])
+
+        def stands(
+            state: Literal["holding", "recovering", "broken"], reason: str = "", recovery_ns: int | None = None
+        ) -> ContractState:
+            return ContractState(contract, state, recovery_ns, reason, held, most, region_bytes)
+
+        try:
+            self._layout.check(contract, self._bound(contract))
+        except ContractError as error:
+            return stands("broken", str(error))
         if short <= 0:
-            return ContractState(contract, "holding", None, "", held, most)
-        if not self._can_write or self.policy.request is None:
-            why = "nothing can be written: " + ("the write budget is used up" if self._can_write else "no spill file")
-            return ContractState(contract, "broken", None, why, held, most)
-        return ContractState(
-            contract, "recovering", self._model.drain.device_ns(short), f"{short} bytes wait for a copy", held, most
-        )
+            return stands("holding")
+        if not self._can_write:
+            return stands("broken", "nothing can be written: no spill file")
+        if self.policy.request is None:
+            return stands("broken", "nothing can be written: the write budget is used up")
+        return stands("recovering", f"{short} bytes wait for a copy", self._model.drain.device_ns(short))
 
     # ---- the knob --------------------------------------------------------------------------------------
 
