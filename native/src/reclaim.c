@@ -9,12 +9,12 @@
  * and the range is claimed iff the deadline is not past.  2. REFUSED changes nothing.  3. ABORTED gives
  * every frame back; what was written keeps its copy, what was dropped is counted.  4. clean pages are
  * dropped last, so that an allocation which fails at the device costs none.  5. the lock is given up
- * every few dozen pages, and never held while waiting.
+ * every few hundred pages, and never held while waiting.
  */
 #include "evacuate.h"
 
-/* Pages dropped in one go, or frames passed over, before others get the lock. */
-#define STEP 64
+/* Pages dropped in one go, or frames passed over, before others get the lock (as in move.c). */
+#define STEP 256
 /* Frames zeroed between two looks at the clock. */
 #define ZERO_STEP 64
 

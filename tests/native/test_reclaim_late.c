@@ -116,7 +116,7 @@ static void every_delay(struct scene scene, uint32_t moves, uint32_t gathers)
 
 static void an_allocation_that_moves_pages_is_never_met_late(void)
 {
-	every_delay((struct scene){ .effort = TMS_EFFORT_MIGRATE, .room = true }, SWAP / 20, 0);
+	every_delay((struct scene){ .effort = TMS_EFFORT_MIGRATE, .room = true }, SWAP / 80, 0);
 }
 
 static void an_allocation_that_compresses_pages_is_never_met_late(void)
