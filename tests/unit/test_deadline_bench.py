@@ -125,6 +125,14 @@ class TestOutcome:
         outcome.ceilings_filled = [0.2, 0.95, 0.97]
         assert outcome.to_document()["ceilings_filled_percent"] == 95.0
 
+    def test_recoveries_that_were_not_close_are_kept_one_by_one(self):
+        outcome = Outcome(0.9)
+        outcome.recoveries = [(100, 119)] * 300 + [(100, 121), (100, 79)]
+        named = outcome.to_document()["recoveries"]
+        assert (named["count"], named["within_20_percent"]) == (302, 300)
+        assert named["not_close_ns"] == [(100, 121), (100, 79)]
+        assert len(named["said_and_took_ns"]) == 200
+
     def test_an_empty_run_has_no_figures(self):
         document = self.taken()
         assert document["ceilings_filled_percent"] is None

@@ -14,6 +14,8 @@ _PERMILLES = (500, 990, 999, 1000)
 _ROUTES = ("clean_dropped", "copied_dropped", "migrated_inside", "migrated_reserve", "compressed", "paged_out")
 _CLOSE = 0.2
 """By how much the time that a refusal names may be off what it really takes."""
+_KEPT = 200
+"""Recoveries that a document holds one by one, and of those that were not close."""
 _SETTLING_PART = 10
 """One in so many seconds of a capacity run is left to the store to settle in."""
 
@@ -148,7 +150,8 @@ class Outcome:
         return {
             "count": len(off),
             "within_20_percent": sum(value <= _CLOSE for value in off),
-            "said_and_took_ns": self.recoveries[:200],
+            "said_and_took_ns": self.recoveries[:_KEPT],
+            "not_close_ns": [pair for pair, value in zip(self.recoveries, off, strict=True) if value > _CLOSE][:_KEPT],
         }
 
     def _capacity_worst(self) -> dict[str, Any] | None:
