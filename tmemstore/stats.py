@@ -155,7 +155,7 @@ class Window:
     before their frames come free, `objects_copied` have a valid copy in the spill file. The plan: of the uncopied
     objects `to_migrate` fit into the `room_bytes` elsewhere in memory, `to_page_out` go to the spill file,
     `to_compress` of both are made smaller first. `predicted_ns`, `p99_ns`, `bound_ns`: by the cost model, the last at
-    the confidence asked for. `bytes_short`: of a refused allocation, what cannot be written within the deadline.
+    the confidence asked for. `bytes_short`: of a refused allocation, what must leave the reserve or get a copy first.
     """
 
     start_pfn: int

@@ -75,7 +75,7 @@ struct tms_window {
 	uint64_t objects_uncopied; /* must be written first */
 	uint64_t bytes_uncopied;
 	/* how it would be emptied: of the uncopied objects so many are migrated as they are, compressed on the
-	 * way, written; short: bytes that fit nowhere within the deadline (within the effort, if that is it) */
+	 * way, written; short: bytes that must leave the reserve or get a copy first, to be within the deadline */
 	uint64_t room_bytes; /* where objects can be moved to */
 	uint64_t to_migrate, to_compress, to_page_out;
 	uint64_t bytes_to_page_out;

@@ -34,16 +34,17 @@ static enum tms_clean_state begin(struct cleaner *c)
 	(void)shrink_slide(&c->store->held);
 	if (!c->store->io)
 		return clean_choose(c) ? TMS_CLEAN_FULL : TMS_CLEAN_IDLE;
+	c->ended = io_ended(c->store->io); /* first: what ends from here on is noticed */
 	io_read_counters(c->store->io, &io);
-	c->ended = io_ended(c->store->io);
 	c->pending_bytes = io.bytes_pending;
 	if (is_busy(c, &io)) {
 		c->waits = !c->held_up;
 		return TMS_CLEAN_BUSY;
 	}
+	c->yields = c->request->yield && io.reads_pending;
 	if (!clean_choose(c))
 		return TMS_CLEAN_IDLE;
-	if (c->request->yield && io.reads_pending && c->cause == TMS_CAUSE_CLEAN && !c->walk.region)
+	if (c->yields && c->cause == TMS_CAUSE_CLEAN && !c->walk.region)
 		return TMS_CLEAN_BUSY;
 	c->batch = store_take_spare_batch(c->store);
 	if (!c->batch)

@@ -22,6 +22,7 @@ struct cleaner {
 	uint64_t ended;   /* writes that had ended when the step began */
 	bool waits;       /* it is busy until one of the others does */
 	bool held_up;     /* by an allocation */
+	bool yields;      /* loads wait for the device: no page is written for being cold */
 	bool drains;      /* the reserve is to be emptied */
 };
 

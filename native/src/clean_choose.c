@@ -90,39 +90,6 @@ static bool has_backlog(const struct cleaner *c)
 	return c->request->cold_bytes != UINT64_MAX && in_region > c->request->cold_bytes + c->pending_bytes;
 }
 
-/* Of a chunk that exceeds a share; once it does no longer, cold pages fill the rest of the batch. */
-static uint32_t next_of_chunk(struct cleaner *c)
-{
-	uint32_t id = c->cause == TMS_CAUSE_TRIM ? next_trimmed(c) : next_over(c);
-
-	if (id || c->looking || c->cause == TMS_CAUSE_TRIM || !has_backlog(c))
-		return id;
-	c->walk.region = NULL;
-	return oldest(c, AGE_UNCOPIED);
-}
-
-uint32_t clean_next_page(struct cleaner *c)
-{
-	const struct holdings *held = &c->store->held;
-	struct aging *aging = &c->store->held.aging;
-	const enum age age = c->cause == TMS_CAUSE_DRAIN ? AGE_RESERVE : AGE_UNCOPIED;
-	const struct entry *last = c->at ? holdings_entry(held, c->at) : NULL;
-	uint32_t id;
-
-	if (c->walk.region)
-		return next_of_chunk(c);
-	/* From the page that was gathered last towards the newer ones, if it is still there: an allocation may have
-	 * moved it into the reserve, and with it into another list. */
-	if (last && last->flags & ENTRY_WRITING && holdings_age(held, last) == age) {
-		id = aging_newer(aging, c->at);
-		if (id && age == AGE_UNCOPIED)
-			id = aging_cold(aging, age, id);
-		if (id && entry_waits_for_copy(holdings_entry(held, id)))
-			return id;
-	}
-	return oldest(c, age);
-}
-
 /* ---- what to do -------------------------------------------------------------------------------------- */
 
 /* Takes what is being written in the chunk off what is too much there: it leaves on its own. */
@@ -168,18 +135,22 @@ static bool find_chunk_over_in(struct cleaner *c, const struct chunks *chunks)
 	struct ceiling_view view = holdings_ceiling(held);
 	uint64_t most = 0;
 
+	c->walk.region = NULL;
 	for (uint32_t chunk = chunks->first; chunk < chunks->end; chunk++) {
 		uint64_t over = ceiling_bytes_over(&view, chunk);
+		struct walk walk;
 
 		if (over <= most || frames->chunk[chunk].frames_leaving)
 			continue;
+		walk = walk_begin(held->region, chunk << CHUNK_SHIFT, frame_chunk_end(frames, chunk));
+		over = less_what_is_written(held, &walk, over);
+		if (over <= most)
+			continue;
 		most = over;
-		c->walk = walk_begin(held->region, chunk << CHUNK_SHIFT, frame_chunk_end(frames, chunk));
+		c->walk = walk;
 	}
-	c->over_bytes = most ? less_what_is_written(held, &c->walk, most) : 0;
-	if (!c->over_bytes)
-		c->walk.region = NULL;
-	return c->over_bytes;
+	c->over_bytes = most;
+	return most;
 }
 
 static bool find_chunk_over(struct cleaner *c)
@@ -190,6 +161,43 @@ static bool find_chunk_over(struct cleaner *c)
 	if (!held->ceiling.active)
 		return false;
 	return find_chunk_over_in(c, &c->store->refused) || find_chunk_over_in(c, &all);
+}
+
+/* Of a chunk that exceeds a share; once it does no longer, of the next one, looked for in a step of its own; then cold
+ * pages fill the rest of the batch. */
+static uint32_t next_of_chunk(struct cleaner *c)
+{
+	uint32_t id = c->cause == TMS_CAUSE_TRIM ? next_trimmed(c) : next_over(c);
+
+	if (id || c->looking || c->cause == TMS_CAUSE_TRIM)
+		return id;
+	if (find_chunk_over(c)) {
+		c->looking = true;
+		return 0;
+	}
+	return has_backlog(c) && !c->yields ? oldest(c, AGE_UNCOPIED) : 0;
+}
+
+uint32_t clean_next_page(struct cleaner *c)
+{
+	const struct holdings *held = &c->store->held;
+	struct aging *aging = &c->store->held.aging;
+	const enum age age = c->cause == TMS_CAUSE_DRAIN ? AGE_RESERVE : AGE_UNCOPIED;
+	const struct entry *last = c->at ? holdings_entry(held, c->at) : NULL;
+	uint32_t id;
+
+	if (c->walk.region)
+		return next_of_chunk(c);
+	/* From the page that was gathered last towards the newer ones, if it is still there: an allocation may have
+	 * moved it into the reserve, and with it into another list. */
+	if (last && last->flags & ENTRY_WRITING && holdings_age(held, last) == age) {
+		id = aging_newer(aging, c->at);
+		if (id && age == AGE_UNCOPIED)
+			id = aging_cold(aging, age, id);
+		if (id && entry_waits_for_copy(holdings_entry(held, id)))
+			return id;
+	}
+	return oldest(c, age);
 }
 
 bool clean_choose(struct cleaner *c)

@@ -207,7 +207,6 @@ def test_a_cpu_that_became_slower_is_recovered_from_in_the_time_said(opened, cod
         try_alloc(tm, CONTRACT.size, deadline=CONTRACT.deadline)[0].release()
     tm._model._cost = tm._model._cost.changed(dict.fromkeys(("move_ns", "object_ns"), object_us * 1000))
     tm._model._version += 1
-    tm._ruler.refresh()
     busiest = max(windows(tm, CONTRACT), key=lambda at: tm.estimate(CONTRACT.size, start_pfn=at).bound_ns)
     ask = {"deadline": CONTRACT.deadline, "start_pfn": busiest}
     _, report = try_alloc(tm, CONTRACT.size, **ask)

@@ -88,6 +88,24 @@ def test_a_few_interruptions_leave_a_coefficient_where_it_is():
     assert (cost.drop_ns, cost.move_ns) == (200, 1000)
 
 
+def test_a_first_allocation_that_is_held_up_leaves_them_as_well():
+    cost = followed([met(16384, 1400, 1000, 50_000)] * 2)
+    assert (cost.drop_ns, cost.move_ns) == (200, 1000)
+
+
+def test_what_is_answered_follows_a_coefficient_at_once():
+    """Three times slower from some moment on: first the spread is stretched, then the coefficient, and never both."""
+    times, cost = CpuTimes(), COST
+    for _ in range(100):
+        cost = times.learn(met(12_000, 200, 9000, 1000), cost)
+    for number in range(80):
+        cost = times.learn(met(12_000, 600, 9000, 3000), cost)
+        if number % 32 == 31:
+            times.look_again()
+        assert times.factor(cost, 0.999) * cost.move_ns <= 1.1 * 3000
+    assert cost.move_ns == 3000
+
+
 def test_small_reclaims_say_nothing_of_a_coefficient():
     cost = followed([met(200, 5000, 200, 50_000)] * 40)
     assert (cost.drop_ns, cost.move_ns) == (COST.drop_ns, COST.move_ns)

@@ -1,7 +1,8 @@
 """The cleaner: background writes, on a thread of its own in real time, between two moments in virtual time.
 
 What it does, in this order: empties the escape reserve, so that it is free for the next allocation; pages out what
-exceeds the frontswap share; gives cold pages a spill copy, so that they become droppable.  How much, the controller's
+exceeds the frontswap share; gives pages a spill copy, so that they become droppable: first where a chunk is above its
+ceilings, then cold ones.  How much, the controller's
 policy says; each step in the core begins at most one write, and none while an allocation is under way.
 """
 
@@ -22,6 +23,7 @@ from tmemstore.stores.tmem import TmemStore
 
 _WAIT_S: Final = 0.05
 """Where nothing may be written."""
+_CALL_S: Final = 0.01
 _STEPS: Final = 256
 """Steps in a row before samples are looked at."""
 _CORE_NS: Final = 100_000_000
@@ -68,6 +70,8 @@ class WriteBudget:
 class Policy:
     """What the cleaner is to do now; the controller replaces it. `on_change`: called when the model has changed.
 
+    `is_stale`: an allocation has changed it, or was refused for what the ceilings may not know of yet.
+
     It keeps nothing alive that it is called on: the cleaner holds the policy nearly all the time.
     """
 
@@ -75,6 +79,7 @@ class Policy:
         self.request: CleanRequest | None = None
         self._on_change = weakref.WeakMethod(on_change)
         self.next_sample_ns = 0
+        self.is_stale = False
         self.budget = budget
 
     def on_change(self) -> None:
@@ -100,7 +105,8 @@ def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0, dr
         written = store.stats().written_by_cause
         policy.budget.note(now_ns, sum(written.values()) - written["measure"])
         exhausted = policy.budget.is_exhausted(now_ns)
-    if changed or exhausted != was_exhausted:
+    is_stale, policy.is_stale = policy.is_stale, False
+    if changed or is_stale or exhausted != was_exhausted:
         policy.on_change()
     if policy.request is None:
         return int(background.IDLE)
@@ -128,8 +134,10 @@ class Cleaner:
         """Ends the thread, which is never in a system call on the device."""
         self._stopped.set()
         self.look_again()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        # It may have been on its way into the core when it was called back: then it is called again.
+        while self._thread is not threading.current_thread() and self._thread.is_alive():
+            self._thread.join(_CALL_S)
+            self.look_again()
 
     def _run(self) -> None:
         self._model.costs()  # the first takes long: no allocation shall be the first

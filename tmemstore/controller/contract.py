@@ -88,7 +88,7 @@ class ContractState:
 
     `recovery_ns`: until it holds again, by the model; None while it holds or cannot. `reason`: why it does not hold.
     `uncopied_bytes`: what the fullest window holds without a copy; `ceiling_bytes`: what it may. `region_bytes`: what
-    puts may bring into region and reserve together, every window being full to the ceilings.
+    region and reserve are laid out to hold without a copy together; what lies in the reserve may come on top.
     """
 
     contract: Contract

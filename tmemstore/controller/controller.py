@@ -179,10 +179,14 @@ class Controller:
     def _after(self, report: ReclaimReport, costs: Costs) -> None:
         """An allocation ran: what it showed is learned; what its writes showed is the cleaner's to learn."""
         self._model.learn(report, costs)
+        # In virtual time the CPU takes what it is said to take, and ceilings follow the device alone.
+        self._ruler.policy.is_stale |= not self.store.virtual_time
 
     def _explained(self, refused: AllocationRefused) -> AllocationRefused:
         if refused.report.reason != "recovering":
             return refused
+        self._ruler.policy.is_stale = True
+        self._look_again()
         wait_ns = planner.recovery_ns(refused.report.window, self._model.drain, self._ruler.batch_bytes())
         message = f"{refused}; it would be met in about {format_time_ns(wait_ns)}"
         return AllocationRefused(message, replace(refused.report, recovery_ns=wait_ns))

@@ -16,6 +16,10 @@ from tmemstore.stats import ReclaimReport
 
 _RECENT: Final = 63
 """Allocations that a coefficient is the median of."""
+_PRIOR: Final = 4
+"""Of them so many are what was known before: no single allocation shall make a coefficient."""
+_NOTICEABLE: Final = 0.05
+"""A coefficient that moves by more asks for a new spread at once."""
 _DROPS_MIN: Final = 256
 _MOVED_MIN: Final = 256
 """Smaller reclaims say more about their overhead than about a coefficient."""
@@ -58,6 +62,8 @@ class CpuSpread:
 
     def learn(self, work: Work, used_ns: int, cost: CostModel) -> None:
         """Takes in what an allocation took for its work; `look_again` makes it count."""
+        if work.drops < _DROPS_MIN and work.moved < _MOVED_MIN:
+            return
         self._seen += 1
         if work.predicted_ns(cost) < _LEAST_NS:
             return
@@ -106,18 +112,20 @@ class CpuTimes:
         if drops >= _DROPS_MIN:
             # The pass over the window looks at every frame; that share stands in frame_ns already.
             beyond_frames_ns = report.drop_ns - window.frames * cost.frame_ns // 2
-            changes["drop_ns"] = self._median("drop_ns", beyond_frames_ns / drops)
+            changes["drop_ns"] = self._median("drop_ns", cost.drop_ns, beyond_frames_ns / drops)
         if not report.paged_out and not report.compressed:
             if moved >= _MOVED_MIN:
                 others_ns = cost.t0_ns + window.frames * cost.frame_ns + window.bytes_uncopied * cost.move_ps // 1000
-                changes["move_ns"] = self._median("move_ns", (report.write_ns - others_ns) / moved)
+                changes["move_ns"] = self._median("move_ns", cost.move_ns, (report.write_ns - others_ns) / moved)
             self._spread.learn(Work(window.frames, drops, moved, window.bytes_uncopied), used_ns, cost)
         if not (drops or moved or report.compressed):
-            changes["t0_ns"] = self._median("t0_ns", used_ns - window.frames * cost.frame_ns)
+            changes["t0_ns"] = self._median("t0_ns", cost.t0_ns, used_ns - window.frames * cost.frame_ns)
+        if any(abs(new - getattr(cost, name)) > _NOTICEABLE * getattr(cost, name) for name, new in changes.items()):
+            self._spread.look_again()
         return replace(cost, source="measured").changed(changes) if changes else cost
 
-    def _median(self, name: str, seen: float) -> int:
-        recent = self._recent.setdefault(name, deque(maxlen=_RECENT))
+    def _median(self, name: str, known: int, seen: float) -> int:
+        recent = self._recent.setdefault(name, deque([known] * _PRIOR, maxlen=_RECENT))
         recent.append(seen)
         return max(1, round(sorted(recent)[len(recent) // 2]))
 
