@@ -116,7 +116,7 @@ def _work(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if outcome["routes"]:
         yield "windows", f"in use {outcome['windows_in_use_percent']:.1f} % before they were emptied"
         if outcome["ceilings_filled_percent"] is not None:
-            filled = f"{outcome['ceilings_filled_percent']:.1f} % of what they are laid out for was held without a copy, at the median"
+            filled = f"{outcome['ceilings_filled_percent']:.1f} % of what they are laid out for lay without a copy (median)"
             yield "ceilings", filled
         yield "routes", ", ".join(f"{text} {outcome['routes'][name]}" for name, text in _ROUTES.items())
     named = outcome["recoveries"]
