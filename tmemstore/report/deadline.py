@@ -116,8 +116,8 @@ def _work(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if outcome["routes"]:
         yield "windows", f"in use {outcome['windows_in_use_percent']:.1f} % before they were emptied"
         if outcome["ceilings_filled_percent"] is not None:
-            filled = f"{outcome['ceilings_filled_percent']:.1f} % of what they are laid out for lay without a copy (median)"
-            yield "ceilings", filled
+            filled = f"{outcome['ceilings_filled_percent']:.1f} %"
+            yield "ceilings", f"{filled} of what they are laid out for lay without a copy (median)"
         yield "routes", ", ".join(f"{text} {outcome['routes'][name]}" for name, text in _ROUTES.items())
     named = outcome["recoveries"]
     if named["count"]:
