@@ -247,3 +247,21 @@ def refuses(errors: type[BaseException] | tuple[type[BaseException], ...], *hint
     assert len(sentence.split()) >= 4, f"no sentence: {sentence!r}"
     for hint in hints:
         assert hint.lower() in sentence.lower(), f"{hint!r} is missing in: {sentence}"
+
+
+# ---- reports that no allocation made ----------------------------------------------------------------------
+
+
+def plain_window(**changes: Any) -> tmemstore.Window:
+    """A window of nothing, but for these fields."""
+    return tmemstore.Window(
+        **(dict.fromkeys((each.name for each in dataclasses.fields(tmemstore.Window)), 0) | changes)
+    )
+
+
+def plain_report(**changes: Any) -> tmemstore.ReclaimReport:
+    """The report of an allocation that was met and took nothing, but for these fields."""
+    values: dict[str, Any] = {each.name: 0 for each in dataclasses.fields(tmemstore.ReclaimReport)}
+    values |= {"ending": tmemstore.Ending.MET, "reason": "none", "window": plain_window()}
+    values |= {"starved": False, "recovery_ns": None}
+    return tmemstore.ReclaimReport(**(values | changes))

@@ -144,7 +144,8 @@ uint64_t ceiling_window_chunks(const struct ceiling_view *view)
 	return contract ? contract->window_chunks : 1;
 }
 
-/* Bytes that must get a copy for the CPU to be done in time, by one contract: what has a copy is dropped where it would be moved. */
+/* Bytes that must get a copy for the CPU to be done in time, by one contract: what has a copy is dropped where it
+ * would be moved. */
 static uint64_t cpu_bytes_over(const struct tms_ceiling *contract, const struct tms_chunk *chunk)
 {
 	struct work work = work_of(chunk, NULL);

@@ -45,6 +45,24 @@ def windows(tm, contract):
     return [512 * chunk for chunk in chunks if not any(taken[chunk : chunk + contract.chunks])]
 
 
+def recovers_as_said(tm, contract, report, ask):
+    """The law: what was refused as recovering is met after about the time said."""
+    said, begun = report.recovery_ns, tm.now_ns
+    while not tm.estimate(contract.size, **ask).feasible:
+        tm.advance(max(said // 50, 10_000))
+        assert tm.now_ns - begun <= 1.2 * said + BATCH_NS, f"said {said}: {tm.estimate(contract.size, **ask)}"
+    assert tm.now_ns - begun >= 0.8 * said - BATCH_NS, f"said {said}, took {tm.now_ns - begun}"
+    contig, report = try_alloc(tm, contract.size, **ask)
+    assert report.ending == Ending.MET, report
+    contig.release()
+
+
+def cpu_became(tm, **coefficients):
+    """What allocations in real time would teach; in virtual time the CPU takes what it is said to take."""
+    tm._model._cost = tm._model._cost.changed(coefficients)
+    tm._model._version += 1
+
+
 def bounds_hold(tm, *contracts):
     """The law: of every window, at any time, unless the contract says that it recovers."""
     for contract in contracts:
@@ -181,15 +199,7 @@ def test_recovering_says_how_long_and_is_right(opened, codec, pause_us, writebac
         assert (report.ending, report.reason) == (Ending.REFUSED, "recovering"), report
         assert state(tm, contract).state == "recovering"
         refused += 1
-        said = report.recovery_ns
-        begun = tm.now_ns
-        while not tm.estimate(contract.size, **ask).feasible:
-            tm.advance(max(said // 50, 10_000))
-            assert tm.now_ns - begun <= 1.2 * said + BATCH_NS, f"said {said}: {tm.estimate(contract.size, **ask)}"
-        assert tm.now_ns - begun >= 0.8 * said - BATCH_NS, f"said {said}, took {tm.now_ns - begun}"
-        contig, report = try_alloc(tm, contract.size, **ask)
-        assert report.ending == Ending.MET, report
-        contig.release()
+        recovers_as_said(tm, contract, report, ask)
     assert_all_back(swap, pages)
 
 
@@ -205,24 +215,36 @@ def test_a_cpu_that_became_slower_is_recovered_from_in_the_time_said(opened, cod
         tm.advance("1s")
     else:
         try_alloc(tm, CONTRACT.size, deadline=CONTRACT.deadline)[0].release()
-    tm._model._cost = tm._model._cost.changed(dict.fromkeys(("move_ns", "object_ns"), object_us * 1000))
-    tm._model._version += 1
+    cpu_became(tm, move_ns=object_us * 1000, object_ns=object_us * 1000)
     busiest = max(windows(tm, CONTRACT), key=lambda at: tm.estimate(CONTRACT.size, start_pfn=at).bound_ns)
     ask = {"deadline": CONTRACT.deadline, "start_pfn": busiest}
     _, report = try_alloc(tm, CONTRACT.size, **ask)
     assert (report.ending, report.reason) == (Ending.REFUSED, "recovering"), report
     assert state(tm).state == "recovering"
-    said, begun = report.recovery_ns, tm.now_ns
-    while not tm.estimate(CONTRACT.size, **ask).feasible:
-        tm.advance(max(said // 50, 10_000))
-        assert tm.now_ns - begun <= 1.2 * said + BATCH_NS, f"said {said}: {tm.estimate(CONTRACT.size, **ask)}"
-    assert tm.now_ns - begun >= 0.8 * said - BATCH_NS, f"said {said}, took {tm.now_ns - begun}"
-    contig, report = try_alloc(tm, CONTRACT.size, **ask)
-    assert report.ending == Ending.MET, report
-    contig.release()
+    recovers_as_said(tm, CONTRACT, report, ask)
     tm.advance("2s")
     assert state(tm).state == "holding", state(tm)
     bounds_hold(tm, CONTRACT)
+    assert_all_back(swap, pages)
+
+
+@pytest.mark.parametrize("writeback", ["back", "behind"])
+def test_pages_that_take_too_long_to_drop_break_the_contract_and_it_says_so(opened, writeback):
+    """Nothing is gained by a copy: each page of a full window costs a drop, and there are several in a frame."""
+    tm = emulated(opened, contract=CONTRACT, escape="512KiB", codec="lz4", writeback=writeback)
+    swap, pages = tm.frontswap(0), {}
+    fill_up(swap, pages, 0, count=20_000, make=text)
+    tm.advance("5s")
+    assert state(tm).state == "holding"
+    busiest = max(windows(tm, CONTRACT), key=lambda at: tm.estimate(CONTRACT.size, start_pfn=at).bound_ns)
+    objects = tm.propose(CONTRACT.size, start_pfn=busiest)
+    held = objects.objects_copied + objects.objects_uncopied
+    assert held > 1.5 * 1024
+    cpu_became(tm, drop_ns=CONTRACT.deadline_ns // 1400)  # 1024 frames with one page each would do
+    now = state(tm)
+    assert not tm.estimate(CONTRACT.size, deadline=CONTRACT.deadline, start_pfn=busiest).feasible
+    assert now.state == "broken", now
+    assert "drop" in now.reason
     assert_all_back(swap, pages)
 
 

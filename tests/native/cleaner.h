@@ -42,6 +42,18 @@ static inline void to_reserve(uint32_t from, uint32_t to)
 		CHECK(shrink_to_reserve(held, id_of(&f, f.swap, key), NULL, 0, 0));
 }
 
+/* One contract, which allows a window of so many chunks so many bytes without a copy. */
+static inline void limit_bytes(uint64_t window_chunks, uint64_t bytes)
+{
+	const struct tms_ceilings ceilings = {
+		.contract = { { .window_chunks = window_chunks, .cpu_ns = UINT64_MAX, .device_bytes = bytes } },
+		.contracts = 1,
+		.frontswap_permille = 1000,
+	};
+
+	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+}
+
 static inline enum tms_clean_state step(const struct tms_clean_request *request)
 {
 	return tms_clean(f.store, request, &result) == TMS_OK ? (enum tms_clean_state)result.state : TMS_CLEAN_IDLE;

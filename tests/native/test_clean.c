@@ -276,14 +276,11 @@ static void copied_pages_are_trimmed_without_a_write(void)
 
 static void a_chunk_beyond_its_share_gets_copies_until_it_is_within(void)
 {
-	struct tms_ceilings ceilings = { .contract = { { .window_chunks = 1, .cpu_ns = UINT64_MAX, .device_bytes = 50 * RAW } },
-					 .contracts = 1,
-					 .frontswap_permille = 1000 };
 	struct tms_clean_request request = everything;
 
 	open_store(2 * CHUNK, 0);
 	put(0, CHUNK + 60, RAW);
-	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	limit_bytes(1, 50 * RAW);
 	request.cold_bytes = UINT64_MAX / 2;
 	run(&request);
 	CHECK_SO_FAR();
@@ -324,14 +321,11 @@ static void a_chunk_that_would_keep_the_cpu_too_long_gets_copies_until_it_does_n
 /* Whoever was refused was told a time. */
 static void what_a_refused_allocation_waits_for_goes_before_what_is_further_beyond_its_share(void)
 {
-	struct tms_ceilings ceilings = { .contract = { { .window_chunks = 1, .cpu_ns = UINT64_MAX, .device_bytes = 50 * RAW } },
-					 .contracts = 1,
-					 .frontswap_permille = 1000 };
 	struct tms_clean_request request = everything;
 
 	open_store(2 * CHUNK, 0);
 	put(0, CHUNK + 100, RAW);
-	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	limit_bytes(1, 50 * RAW);
 	f.store->refused = (struct chunks){ 1, 2 };
 	request.cold_bytes = UINT64_MAX / 2;
 	request.steps = 2;
@@ -348,14 +342,11 @@ static void what_a_refused_allocation_waits_for_goes_before_what_is_further_beyo
  * other, whatever is under way. */
 static void a_window_that_was_refused_gets_whole_batches(void)
 {
-	struct tms_ceilings ceilings = { .contract = { { .window_chunks = 4, .cpu_ns = UINT64_MAX, .device_bytes = 4 * 500 * RAW } },
-					 .contracts = 1,
-					 .frontswap_permille = 1000 };
 	struct tms_clean_request request = everything;
 
 	open_store(8 * CHUNK, 0);
 	put(0, 8 * CHUNK, RAW);
-	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	limit_bytes(4, 4 * 500 * RAW);
 	f.store->refused = (struct chunks){ 4, 8 };
 	request.cold_bytes = UINT64_MAX / 2;
 	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);

@@ -83,11 +83,6 @@ static void cleaning_yields_to_a_load_and_draining_does_not(void)
 /* A contract that does not hold goes before a load's next page. */
 static void what_is_above_its_ceiling_does_not_yield_to_a_load(void)
 {
-	const struct tms_ceilings ceilings = {
-		.contract = { { .window_chunks = 1, .cpu_ns = UINT64_MAX, .device_bytes = 30 * RAW } },
-		.contracts = 1,
-		.frontswap_permille = 1000,
-	};
 	struct tms_clean_request request = everything;
 	struct tms_wait wait = { .slice_ns = 0 };
 	uint8_t page[RAW];
@@ -97,7 +92,7 @@ static void what_is_above_its_ceiling_does_not_yield_to_a_load(void)
 	CHECK(copy_out(&f, 0, 10));
 	for (uint32_t key = 0; key < 10; key++)
 		shrink_drop_resident(held, id_of(&f, f.swap, key));
-	CHECK_EQ(tms_set_ceilings(f.store, &ceilings), TMS_OK);
+	limit_bytes(1, 30 * RAW);
 	CHECK_EQ(tms_get(f.store, f.swap, 0, 1, page, &wait), TMS_WAITING);
 	request.yield = true;
 	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);

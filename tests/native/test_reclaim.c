@@ -141,9 +141,12 @@ static void a_bound_that_just_fits_the_deadline_is_not_refused(void)
 	request.bound.t0_ns++;
 	CHECK_EQ(alloc(request, &r), TMS_ALLOC_REFUSED);
 	CHECK_EQ(r.reason, TMS_REASON_DEADLINE);
+	CHECK_EQ(f.store->refused.end, 0);
 	request.covered = true;
 	CHECK_EQ(alloc(request, &r), TMS_ALLOC_REFUSED);
 	CHECK_EQ(r.reason, TMS_REASON_RECOVERING);
+	CHECK_EQ(f.store->refused.first, 1000 / TMS_CHUNK_FRAMES); /* the cleaner's next window */
+	CHECK_EQ(f.store->refused.end, 1009 / TMS_CHUNK_FRAMES + 1);
 	fixture_close(&f);
 }
 

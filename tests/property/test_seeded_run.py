@@ -6,6 +6,7 @@ TMEMSTORE_SEED repeats a run (a failure prints its seed); TMEMSTORE_RUN_FACTOR m
 import os
 import threading
 import traceback
+from abc import ABC, abstractmethod
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def make_pages(keys, versions):
     return pages.view(np.uint8)
 
 
-class Shadow:
+class Shadow(ABC):
     """One pool and the version each of its keys holds; 0: absent for certain.  ends: the keys that are its own."""
 
     def __init__(self, put, get, flush, rng, first=0, last=KEYS):
@@ -69,8 +70,9 @@ class Shadow:
             return 32
         return count
 
+    @abstractmethod
     def look(self, keys):
-        raise NotImplementedError
+        """Get these keys and compare them."""
 
     def compare(self, keys, hit, out):
         versions = self.version[keys]

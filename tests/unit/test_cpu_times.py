@@ -1,13 +1,12 @@
 """The CPU's coefficients, and by how much they must be stretched, from what allocations took."""
 
-import dataclasses
 import random
 
 import pytest
 
+from support import plain_report, plain_window
 from tmemstore.controller.cost import CostModel
 from tmemstore.controller.cpu_times import CpuSpread, CpuTimes, Work
-from tmemstore.stats import Ending, ReclaimReport, Window
 
 COST = CostModel(t0_ns=1000, frame_ns=10, drop_ns=200, move_ns=1000, move_ps=100)
 WORK = Work(frames=16384, drops=12_000, moved=9000, moved_bytes=16 << 20)
@@ -61,13 +60,11 @@ def test_the_oldest_are_forgotten():
 
 def met(drops, each_ns, moved=0, each_moved_ns=0):
     """Return the report of an allocation in which that was dropped and moved, each in its time."""
-    window = Window(**(dict.fromkeys((field.name for field in dataclasses.fields(Window)), 0) | {"frames": 16384}))
-    plain = {field.name: 0 for field in dataclasses.fields(ReclaimReport)}
-    plain |= {"ending": Ending.MET, "reason": "none", "window": window, "starved": False, "recovery_ns": None}
+    window = plain_window(frames=16384)
     drop_ns = drops * each_ns + window.frames * COST.frame_ns // 2
     write_ns = moved * each_moved_ns + COST.t0_ns + window.frames * COST.frame_ns
-    plain |= {"clean_dropped": drops, "drop_ns": drop_ns, "migrated_inside": moved, "write_ns": write_ns}
-    return ReclaimReport(**(plain | {"elapsed_ns": drop_ns + write_ns}))
+    left = {"clean_dropped": drops, "migrated_inside": moved}
+    return plain_report(window=window, drop_ns=drop_ns, write_ns=write_ns, elapsed_ns=drop_ns + write_ns, **left)
 
 
 def followed(reports):
@@ -100,7 +97,7 @@ def test_what_is_answered_follows_a_coefficient_at_once():
         cost = times.learn(met(12_000, 200, 9000, 1000), cost)
     for number in range(80):
         cost = times.learn(met(12_000, 600, 9000, 3000), cost)
-        if number % 32 == 31:
+        if number % 32 == 15:
             times.look_again()
         assert times.factor(cost, 0.999) * cost.move_ns <= 1.1 * 3000
     assert cost.move_ns == 3000

@@ -5,10 +5,11 @@ import random
 
 import pytest
 
+from support import plain_report, plain_window
 from tmemstore.controller.convolve import sum_quantiles
 from tmemstore.controller.cost import SPREAD_BYTES, CostModel
 from tmemstore.controller.model import Model
-from tmemstore.stats import Ending, ReclaimReport, Window
+from tmemstore.stats import Ending
 from tmemstore.storage.profile import Lane
 from tmemstore.stores.background import WriteServed
 
@@ -82,19 +83,15 @@ def test_spread_never_falls_with_the_size():
 
 
 def report(elapsed_ns, costs, frames=16384, dropped=16384, **changes):
-    window = Window(**dict.fromkeys((field.name for field in dataclasses.fields(Window)), 0))
-    window = dataclasses.replace(
-        window,
+    window = plain_window(
         frames=frames,
         frames_clean=dropped,
         predicted_ns=costs.expected.t0_ns + frames * costs.expected.frame_ns + dropped * costs.expected.drop_ns,
         p99_ns=costs.p99.t0_ns + frames * costs.p99.frame_ns + dropped * costs.p99.drop_ns,
         bound_ns=costs.bound.t0_ns + frames * costs.bound.frame_ns + dropped * costs.bound.drop_ns,
     )
-    plain = {field.name: 0 for field in dataclasses.fields(ReclaimReport)}
-    plain |= {"ending": Ending.MET, "reason": "none", "window": window, "starved": False, "recovery_ns": None}
-    plain |= {"elapsed_ns": elapsed_ns, "cpu_ns": elapsed_ns, "drop_ns": elapsed_ns, "clean_dropped": dropped}
-    return ReclaimReport(**(plain | changes))
+    took = {"elapsed_ns": elapsed_ns, "cpu_ns": elapsed_ns, "drop_ns": elapsed_ns, "clean_dropped": dropped}
+    return plain_report(window=window, **(took | changes))
 
 
 def test_a_bound_is_missed_as_rarely_as_its_confidence_says_and_is_tight():

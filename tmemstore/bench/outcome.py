@@ -168,7 +168,7 @@ class Outcome:
 
 
 def ceilings_filled(tm: tmemstore.Controller) -> list[float]:
-    """Return what is held without a copy of what the ceilings allow: one fraction, by the tightest contract, or none.
+    """Return what is held without a copy of what the ceilings are laid out for, by the tightest contract; none: [].
 
     A store that refuses everything, or a load that asks for little, proves nothing.
     """

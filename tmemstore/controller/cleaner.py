@@ -2,8 +2,8 @@
 
 What it does, in this order: empties the escape reserve, so that it is free for the next allocation; pages out what
 exceeds the frontswap share; gives pages a spill copy, so that they become droppable: first where a chunk is above its
-ceilings, then cold ones.  How much, the controller's
-policy says; each step in the core begins at most one write, and none while an allocation is under way.
+ceilings, then cold ones.  How much, the controller's policy says; each step in the core begins at most one write, and
+none while an allocation is under way.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tmemstore.stores.tmem import TmemStore
 _WAIT_S: Final = 0.05
 """Where nothing may be written."""
 _CALL_S: Final = 0.01
+"""Between two calls to come back, where it is to end."""
 _STEPS: Final = 256
 """Steps in a row before samples are looked at."""
 _CORE_NS: Final = 100_000_000

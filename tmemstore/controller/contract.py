@@ -114,8 +114,8 @@ class Ceiling:
     byte_ps: int
     device_bytes: int
 
-    def cpu_bytes_over(self, chunks: npt.NDArray[Any]) -> int:
-        """Bytes that must get a copy in the window that keeps the CPU longest, for it to be within `cpu_ns`.
+    def cpu_bytes_over(self, chunks: npt.NDArray[Any]) -> int | None:
+        """Bytes that must get a copy for every window to keep the CPU no longer than `cpu_ns`; None: that cannot help.
 
         `chunks`: as `Controller.chunks` returns them.
         """
@@ -126,15 +126,13 @@ class Ceiling:
         base_ns = CHUNK_FRAMES * self.frame_ns + (drops + counts["objects_uncopied"]) * self.drop_ns
         moves_ns = counts["objects_uncopied"] * self.object_ns + counts["bytes_uncopied"] * self.byte_ps // 1000
         size = min(self.window_chunks, len(chunks))
-        total_ns, moved_ns, moved_bytes = (
-            np.convolve(column, np.ones(size, dtype=np.int64), "valid")
-            for column in (base_ns + moves_ns, moves_ns, counts["bytes_uncopied"])
-        )
-        worst = int(np.argmax(total_ns))
-        over_ns = int(total_ns[worst]) - self.cpu_ns
-        if over_ns <= 0:
-            return 0
-        return min(int(moved_bytes[worst]), -(-over_ns * int(moved_bytes[worst]) // max(1, int(moved_ns[worst]))))
+        ends = (np.cumsum([0, *column]) for column in (base_ns + moves_ns, moves_ns, counts["bytes_uncopied"]))
+        total_ns, moved_ns, moved_bytes = (end[size:] - end[:-size] for end in ends)
+        over_ns = np.maximum(0, total_ns - self.cpu_ns)
+        if (over_ns > moved_ns).any():
+            return None
+        # In floating point, since the product may exceed 64 bits; the rest of a byte is rounded up.
+        return int(np.ceil(moved_bytes * (over_ns / np.maximum(1, moved_ns))).max())
 
     def fill(self, raw: Any) -> None:
         """Writes all fields of a `struct tms_ceiling`."""

@@ -186,7 +186,9 @@ class Controller:
         if refused.report.reason != "recovering":
             return refused
         self._ruler.policy.is_stale = True
-        self._look_again()
+        # On its way through the interpreter the cleaner would leave the device idle; it comes back when it is done.
+        if background.headroom(self.store, 1).reserve_bytes_free == self.region.escape_bytes:
+            self._look_again()
         wait_ns = planner.recovery_ns(refused.report.window, self._model.drain, self._ruler.batch_bytes())
         message = f"{refused}; it would be met in about {format_time_ns(wait_ns)}"
         return AllocationRefused(message, replace(refused.report, recovery_ns=wait_ns))

@@ -34,6 +34,11 @@ _FIRST: Final = 1.5
 """From then on, until there is enough."""
 
 
+def spare_rank(count: int, confidence: float) -> int:
+    """Nearest rank with one place to spare, from 1: the next value exceeds it no more often than 1 - confidence."""
+    return min(int(-(-(count + 1) * confidence // 1)), count)
+
+
 class Work(NamedTuple):
     """What an allocation did on the CPU: frames of the window, pages dropped, objects moved, bytes of them."""
 
@@ -90,8 +95,7 @@ class CpuSpread:
             return least
         each_ns = np.array([cost.frame_ns, cost.drop_ns, cost.move_ns, cost.move_ps / 1000])
         ratios = self._used_ns[:count] / (cost.t0_ns + self._work[:count] @ each_ns)
-        # Nearest rank with one place to spare: the next value exceeds it no more often than 1 - confidence.
-        rank = min(int(-(-(count + 1) * confidence // 1)), count)
+        rank = spare_rank(count, confidence)
         return min(_MOST, max(least, float(np.partition(ratios, rank - 1)[rank - 1])))
 
 

@@ -23,7 +23,7 @@ from typing import Final
 
 from tmemstore.controller.convolve import sum_quantiles
 from tmemstore.controller.cost import SPREAD_BYTES, CostModel, Costs
-from tmemstore.controller.cpu_times import CpuTimes
+from tmemstore.controller.cpu_times import CpuTimes, spare_rank
 from tmemstore.controller.pace import DrainPace
 from tmemstore.stats import Ending, ReclaimReport
 from tmemstore.storage.profile import Lane
@@ -68,10 +68,7 @@ _DENSER_MARGIN_PERMILLE: Final = 100
 
 
 def _quantile(sample: Sequence[float], confidence: float) -> float:
-    """Nearest rank with one place to spare, so that the next value exceeds it no more often than 1 - confidence."""
-    ordered = sorted(sample)
-    rank = -int(-(len(ordered) + 1) * confidence // 1)
-    return ordered[min(rank, len(ordered)) - 1]
+    return sorted(sample)[spare_rank(len(sample), confidence) - 1]
 
 
 def _spread_tables(

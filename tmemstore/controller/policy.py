@@ -140,7 +140,8 @@ class Ruler:
             others = max(0, head.pending_bytes - self._pending_bytes(contract))
             most = max(0, device_bytes - others) + head.reserve_bytes_free
             held = head.window_bytes_uncopied
-        short = max(held - most, demanded.cpu_bytes_over(self._store.chunks()))
+        cpu_short = demanded.cpu_bytes_over(self._store.chunks())
+        short = max(held - most, cpu_short or 0)
         region_bytes = self._layout.region_bytes([ceiling])
 
         def stands(
@@ -152,6 +153,8 @@ class Ruler:
             self._layout.check(contract, self._bound(contract))
         except ContractError as error:
             return stands("broken", str(error))
+        if cpu_short is None:
+            return stands("broken", "its pages take too long to be dropped, with a copy or without")
         if short <= 0:
             return stands("holding")
         if not self._can_write:
