@@ -81,13 +81,18 @@ def _percent(rate: float | None) -> str:
 def _endings(outcome: dict[str, Any], *names: str) -> Iterator[Figure]:
     total = outcome["allocations"]
     for name in names:
-        count = outcome["endings"][name]
-        if name == "aborted" and outcome["starved_aborted"]:
-            # DESIGN.md: a thread that was kept off the CPU may end so whatever the contract; counted apart.
-            count -= outcome["starved_aborted"]
-            yield Figure("aborted, starved", f"{outcome['starved_aborted']} of {total}", "apart", REPORTED)
-        yield _count(name, count, total)
+        if name == "aborted":
+            yield from _aborted("aborted", outcome["endings"][name], outcome["starved_aborted"], total)
+        else:
+            yield _count(name, outcome["endings"][name], total)
     yield _count("late", outcome["late"], total)
+
+
+def _aborted(what: str, count: int, starved: int, total: int) -> Iterator[Figure]:
+    """DESIGN.md: a thread that was kept off the CPU may end so whatever the contract; counted apart."""
+    if starved:
+        yield Figure(f"{what}, starved", f"{starved} of {total}", "apart", REPORTED)
+    yield _count(what, count - starved, total)
 
 
 def _filled(document: dict[str, Any]) -> Figure:
@@ -131,15 +136,25 @@ def soft(document: dict[str, Any]) -> Iterator[Figure]:
 
 
 def pairs(document: dict[str, Any]) -> Iterator[Figure]:
-    """The second of a pair is met, or refused as recovering with a time that proves true within 20 %."""
-    outcome = document["outcome"]
+    """The second of a pair is met, or refused as recovering with a time that proves true within 20 %.
+
+    The first one is any covered allocation: aborted with what probability the contract leaves, or
+    refused as recovering.
+    """
+    outcome, allowed = document["outcome"], 1 - document["arguments"]["confidence"]
+    seconds, named = outcome["seconds"], outcome["recoveries"]
+    total, aborted = seconds["count"], seconds["aborted"]
     recovering = outcome["reasons"].get("recovering", 0)
-    named = outcome["recoveries"]
-    yield from _endings(outcome, "aborted")
+    yield from _aborted("second aborted", aborted, seconds["starved_aborted"], total)
     yield _count("refused otherwise", outcome["endings"]["refused"] - recovering, outcome["allocations"])
+    yield _count("late", outcome["late"], outcome["allocations"])
     close, count = named["within_20_percent"], named["count"]
     yield _judged("recovery within 20 %", f"{close} of {count}", "all", good=close == count)
-    yield Figure("first one refused", str(recovering - count), "reported", REPORTED)
+    starved = outcome["starved_aborted"] - seconds["starved_aborted"]
+    first = outcome["endings"]["aborted"] - aborted - starved
+    rate = first / total
+    yield _judged("first aborted", f"{first} of {total}", f"<= {100 * allowed:.3g} %", good=_within(rate, allowed))
+    yield Figure("first one refused", str(recovering - seconds["recovering"]), "reported", REPORTED)
 
 
 def tight(document: dict[str, Any]) -> Iterator[Figure]:

@@ -88,7 +88,8 @@ class TestOutcome:
         routes = ("clean_dropped", "copied_dropped", "migrated_inside", "migrated_reserve", "compressed", "paged_out")
         fields = {"reason": "none", "starved": False, "deadline_ns": 200, "commit_ns": elapsed_ns}
         fields |= {"window": SimpleNamespace(frames=512, frames_free=128)}
-        fields |= {"predicted_ns": 60, "returned_ns": elapsed_ns + 5} | dict.fromkeys(routes, 1)
+        fields |= {"predicted_ns": 60, "returned_ns": elapsed_ns + 5}
+        fields |= dict.fromkeys(("cpu_ns", "waited_ns", "write_ns", "drop_ns"), 7) | dict.fromkeys(routes, 1)
         return SimpleNamespace(
             ending=tmemstore.Ending(ending), elapsed_ns=elapsed_ns, bound_ns=bound_ns, **(fields | changes)
         )
@@ -114,6 +115,31 @@ class TestOutcome:
         assert document["routes"]["paged_out"] == 3
         assert document["windows_in_use_percent"] == 75.0
         assert document["bound_missed"] == 2
+
+    def test_where_the_time_of_an_abort_went_is_kept(self):
+        aborted = self.report("aborted", elapsed_ns=230, cpu_ns=12, reason="time")
+        document = self.taken(self.report(), aborted)
+        spent = {"elapsed_ns": 230, "cpu_ns": 12, "waited_ns": 7, "write_ns": 7, "drop_ns": 7}
+        told = {"reason": "time", "starved": False, "predicted_ns": 60, "bound_ns": 100}
+        assert document["aborts"] == [spent | told]
+        assert document["seconds"] is None
+
+    def test_the_second_of_a_pair_is_counted_on_its_own_too(self):
+        outcome = Outcome(0.9)
+        for report in (
+            self.report(),
+            self.report("aborted", starved=True),
+            self.report("aborted"),
+            self.report("refused", reason="recovering"),
+            self.report("refused", reason="deadline"),
+        ):
+            outcome.take(self.report(), None)
+            outcome.take(report, None)
+            outcome.take_second(report)
+        document = outcome.to_document()
+        counts = {"count": 5, "met": 1, "refused": 2, "aborted": 2, "recovering": 1, "starved_aborted": 1}
+        assert document["seconds"] == counts
+        assert document["allocations"] == 10
 
     def test_tightness_is_the_bound_over_what_would_have_been_enough(self):
         document = self.taken(*(self.report(elapsed_ns=each) for each in (10, 20, 30, 40, 50, 60, 70, 80, 90, 200)))

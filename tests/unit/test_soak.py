@@ -84,6 +84,24 @@ def test_a_recovery_must_prove_true(soak):
     assert verdicts(soak.pairs(off))["recovery within 20 %"] == soak.NOT_MET
 
 
+@pytest.mark.parametrize(
+    ("second", "starved", "first", "verdict_second", "verdict_first"),
+    [(1, 0, 0, "NOT MET", "met"), (1, 1, 0, "met", "met"), (0, 0, 1, "met", "met"), (0, 0, 2, "met", "NOT MET")],
+)
+def test_the_second_of_a_pair_may_not_abort_and_the_first_as_the_contract_says(
+    soak, second, starved, first, verdict_second, verdict_first
+):
+    document = DOCUMENTS["pairs"]
+    seconds = dict.fromkeys(document["outcome"]["seconds"], 0)
+    seconds |= {"count": 1000, "met": 1000 - second, "aborted": second, "starved_aborted": starved}
+    endings = {"met": 2000 - second - first, "refused": 0, "aborted": second + first}
+    shown = verdicts(
+        soak.pairs(changed(document, seconds=seconds, endings=endings, starved_aborted=starved, reasons={}))
+    )
+    assert (shown["second aborted"], shown["first aborted"]) == (verdict_second, verdict_first)
+    assert ("second aborted, starved" in shown) == bool(starved)
+
+
 @pytest.mark.parametrize(("rate", "met"), [(0.0, True), (0.001, True), (0.0011, False)])
 def test_a_soft_contract_is_judged_by_its_upper_bound(soak, rate, met):
     document = changed(DOCUMENTS["pairs"], miss_rate_upper_95=rate)

@@ -15,7 +15,9 @@ _ROUTES = ("clean_dropped", "copied_dropped", "migrated_inside", "migrated_reser
 _CLOSE = 0.2
 """By how much the time that a refusal names may be off what it really takes."""
 _KEPT = 200
-"""Recoveries that a document holds one by one, and of those that were not close."""
+"""Recoveries that a document holds one by one, of those that were not close, and allocations that were aborted."""
+_SPENT = ("elapsed_ns", "cpu_ns", "waited_ns", "write_ns", "drop_ns", "predicted_ns", "bound_ns")
+"""Where the time of an aborted allocation went, beside what it was to take."""
 _SETTLING_PART = 10
 """One in so many seconds of a capacity run is left to the store to settle in."""
 
@@ -69,6 +71,8 @@ class Outcome:
         self.return_lag_ns: list[int] = []
         self.routes: Counter[str] = Counter()
         self.recoveries: list[tuple[int, int]] = []
+        self.seconds: Counter[str] = Counter()
+        self.aborts: list[dict[str, Any]] = []
         self.capacity: list[dict[str, Any]] = []
         self.ceilings_filled: list[float] = []
 
@@ -94,6 +98,16 @@ class Outcome:
             self.return_lag_ns.append(max(0, call_ns - report.returned_ns))
         for name in _ROUTES:
             self.routes[name] += getattr(report, name)
+        if report.ending is tmemstore.Ending.ABORTED:
+            spent = {name: getattr(report, name) for name in _SPENT}
+            self.aborts.append({"reason": report.reason, "starved": report.starved} | spent)
+
+    def take_second(self, report: tmemstore.ReclaimReport) -> None:
+        """Take down, besides, how the second allocation of a pair ended."""
+        aborted = report.ending is tmemstore.Ending.ABORTED
+        self.seconds[report.ending.value] += 1
+        self.seconds["recovering"] += report.reason == "recovering"
+        self.seconds["starved_aborted"] += aborted and report.starved
 
     def to_document(self) -> dict[str, Any]:
         """Return it all, times in ns."""
@@ -121,6 +135,8 @@ class Outcome:
             "ceilings_filled_percent": self._filled(),
             "routes": dict(self.routes),
             "recoveries": self._recoveries(),
+            "seconds": self._seconds(),
+            "aborts": self.aborts[:_KEPT],
             "capacity": self.capacity,
             "capacity_worst": self._capacity_worst(),
         }
@@ -144,6 +160,13 @@ class Outcome:
     def _filled(self) -> float | None:
         filled = sorted(self.ceilings_filled)
         return round(100 * filled[len(filled) // 2], 2) if filled else None
+
+    def _seconds(self) -> dict[str, int] | None:
+        if not self.seconds:
+            return None
+        endings = [ending.value for ending in tmemstore.Ending]
+        names = (*endings, "recovering", "starved_aborted")
+        return {"count": sum(self.seconds[name] for name in endings)} | {name: self.seconds[name] for name in names}
 
     def _recoveries(self) -> dict[str, Any]:
         off = [abs(real - said) / max(1, said) for said, real in self.recoveries]

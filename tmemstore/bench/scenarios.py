@@ -147,6 +147,7 @@ class Bench(ABC):
             self.pass_ns(self.arguments.gap_ns or 0)
             second = self._window(number + 2)
             report = self.allocate(size, second)
+            self.outcome.take_second(report)
             if report.reason == "recovering":
                 said_ns = report.recovery_ns or 0
                 self.outcome.recoveries.append((said_ns, self._recover(size, second, said_ns)))

@@ -12,6 +12,9 @@ _RECENT: Final = 128
 """Writes whose pace is that of the next ones: a few times the reserve's content."""
 _ENOUGH: Final = 32
 """Before there are so many, what recent writes of any kind took must do: it knows of others at the device as well."""
+_OTHERS_PERCENT: Final = 110
+"""Until then, of what those took: halfway between a device of one's own and one with four threads that load from it,
+since a cleaner that gives pages a copy yields to loads and has not seen them, and one that drains does not yield."""
 _PAUSE_NS: Final = 20_000_000
 """A longer pause between two of them is one in which nothing was to be drained."""
 
@@ -41,9 +44,9 @@ class DrainPace:
             took_ns = each.ended_ns - before.ended_ns
             if took_ns - each.service_ns < _PAUSE_NS:
                 self._recent.append((each.payload_bytes, took_ns))
-        known = self._recent if len(self._recent) >= _ENOUGH else self._served
+        known, percent = (self._recent, 100) if len(self._recent) >= _ENOUGH else (self._served, _OTHERS_PERCENT)
         size, ns = (sum(column) for column in zip(*known, strict=True))
-        self.byte_ps = max(1, ns * 1000 // max(1, size))
+        self.byte_ps = max(1, ns * 10 * percent // max(1, size))
 
     def forget(self) -> None:
         """The device has changed."""

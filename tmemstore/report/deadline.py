@@ -119,6 +119,10 @@ def _work(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             filled = f"{outcome['ceilings_filled_percent']:.1f} %"
             yield "ceilings", f"{filled} of what they are laid out for lay without a copy (median)"
         yield "routes", ", ".join(f"{text} {outcome['routes'][name]}" for name, text in _ROUTES.items())
+    seconds = outcome["seconds"]
+    if seconds:
+        ended = ", ".join(f"{name} {seconds[name]}" for name in outcome["endings"])
+        yield "second of a pair", f"{ended} (starved {seconds['starved_aborted']})"
     named = outcome["recoveries"]
     if named["count"]:
         yield "recoveries", f"{named['count']}, within 20 % of the time that was named {named['within_20_percent']}"
