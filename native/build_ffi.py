@@ -13,7 +13,7 @@ from pathlib import Path
 from cffi import FFI
 
 NATIVE = Path("native")
-HEADERS = (NATIVE / "include" / "tmemstore.h", NATIVE / "include" / "tmemstore_contig.h")
+HEADERS = tuple(NATIVE / "include" / name for name in ("tmemstore.h", "tmemstore_contig.h", "tmemstore_floor.h"))
 MARKS = ("/* cffi: begin */", "/* cffi: end */")
 SANITIZERS = ("address", "undefined", "leak", "thread")
 

@@ -42,6 +42,7 @@ from tmemstore.stats import (
 )
 from tmemstore.storage.emulated import EmulatedDevice, Episode
 from tmemstore.storage.profile import StorageProfile
+from tmemstore.stores.buffers import PageBuffer
 from tmemstore.stores.cleancache import Cleancache
 from tmemstore.stores.frontswap import Frontswap
 from tmemstore.stores.tmem import TmemStore
@@ -65,6 +66,7 @@ __all__ = [
     "FaultSite",
     "FrameCounts",
     "Frontswap",
+    "PageBuffer",
     "Place",
     "PoolError",
     "ProfileError",

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from tmemstore._binding import check, ffi, lib, text
 from tmemstore.errors import EnvironmentLacks, PoolError
@@ -17,6 +17,7 @@ from tmemstore.units import PAGE_SIZE, format_size, parse_pages, parse_size
 MIN_BYTES: Final = 1 << 20
 MAX_BYTES: Final = 256 << 30
 
+_COPIES: Final = {"auto": lib.TMS_COPY_AUTO, "plain": lib.TMS_COPY_PLAIN, "nontemporal": lib.TMS_COPY_NONTEMPORAL}
 _NONTEMPORAL_FROM_BYTES: Final = 32 << 20
 """Regions of this size and more are written past the cache, which cannot hold them anyway."""
 
@@ -55,13 +56,25 @@ class Region:
     `size`: bytes or "256MiB", a multiple of 4096, from 1 MiB up to what the machine has (less than 256 GiB).
     `escape`: size of the escape reserve, RAM outside the area that reclaim may fill; a multiple of 4096, 0 for none.
     `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses, `notes` says so and
-    the region goes on without. `ValueError` for a wrong size, `EnvironmentLacks` where there is no memory for it.
+    the region goes on without. `copy`: how pages are copied in, "nontemporal" past the cache where the CPU can,
+    "plain" through it; "auto" takes the former from 32 MiB on. `ValueError` for a wrong size, `EnvironmentLacks` where
+    there is no memory for it.
 
     Attributes: `size_bytes`, `escape_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`,
     `copy_variant` (how pages are copied in), `notes`.
     """
 
-    def __init__(self, size: int | str, *, escape: int | str = 0, hugetlb: bool = False, mlock: bool = False) -> None:
+    def __init__(
+        self,
+        size: int | str,
+        *,
+        escape: int | str = 0,
+        hugetlb: bool = False,
+        mlock: bool = False,
+        copy: Literal["auto", "plain", "nontemporal"] = "auto",
+    ) -> None:
+        if copy not in _COPIES:
+            raise ValueError(f"unknown copy {copy!r}; choose one of {', '.join(_COPIES)}")
         size_bytes = parse_pages(size, "region") * PAGE_SIZE
         if not MIN_BYTES <= size_bytes < MAX_BYTES:
             raise ValueError(
@@ -80,6 +93,7 @@ class Region:
         config.size_bytes = size_bytes
         config.reserve_bytes = reserve_bytes
         config.nontemporal_from_bytes = _NONTEMPORAL_FROM_BYTES
+        config.copy = _COPIES[copy]
         config.hugetlb = hugetlb
         config.mlock = mlock
         info = ffi.new("struct tms_region_info *")

@@ -1,8 +1,8 @@
 /*
  * tmemstore: a reserved contiguous memory area lent to cleancache and frontswap pages only.
  *
- * The only header to include; tmemstore_contig.h, with contiguous ranges and what bounds their time, comes
- * with it.  Everything between the two cffi marks of each is read by native/build_ffi.py as well, so that the
+ * The only header to include; tmemstore_contig.h, with contiguous ranges and what bounds their time, and
+ * tmemstore_floor.h come with it.  Everything between the two cffi marks of each is read by native/build_ffi.py as well, so that the
  * Python binding cannot drift from it; that part stays free of macros.
  *
  * Laws that hold for every function:
@@ -220,12 +220,13 @@ int tms_shared_authorize(tms_store *store, const uint8_t *uuid, bool allow);
 /* ---- put, get, flush ---------------------------------------------------------------------------- */
 
 /* A get that waits for the device.  Zero it before the first call; while the answer is TMS_WAITING call
- * again with everything unchanged, or give up with tms_wait_cancel.  done counts finished items. */
+ * again with everything unchanged, or give up with tms_wait_cancel.  done counts items whose turn has come: of a
+ * batch several may be at the device. */
 struct tms_wait {
 	uint64_t slice_ns; /* longest wait inside one call */
 	uint64_t done;
 	uint64_t until_ns; /* the core's: of a batch that timed out once, later pages are not waited for */
-	void *request;
+	void *request; /* of a batch the oldest */
 };
 
 /* Page bytes are copied before return.  TMS_REJECTED leaves the key absent, whatever it held. */
@@ -350,6 +351,7 @@ int tms_fault_fired(tms_store *store, int site, uint64_t *ret);
 /* cffi: end */
 
 #include "tmemstore_contig.h"
+#include "tmemstore_floor.h"
 
 #ifdef __cplusplus
 }

@@ -25,6 +25,7 @@ HELPS = {
     "help-bench": ["bench"],
     "help-bench-deadline": ["bench", "deadline"],
     "help-bench-eviction": ["bench", "eviction"],
+    "help-bench-ops": ["bench", "ops"],
     "help-calibrate": ["calibrate"],
     "help-doctor": ["doctor"],
 }

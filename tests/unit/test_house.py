@@ -14,7 +14,7 @@ SOURCES = ROOT / "native" / "src"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 # Leaves use the public header and one another, every module may use them.
-LEAVES = {"check", "list", "bitmap", "slab", "hash", "copy", "fault", "clock", "emulate", "reserve"}
+LEAVES = {"arena", "check", "list", "bitmap", "slab", "hash", "copy", "fault", "clock", "emulate", "reserve"}
 # The modules a module may use, besides the leaves.  A new module gets a line here.
 ARROWS = {
     "mapping": set(),
@@ -31,6 +31,7 @@ ARROWS = {
     "evict": {"entry"},
     "pool": {"entry", "index"},
     "codec": set(),
+    "floor": {"codec"},
     "io": set(),
     "spill": set(),
     "shrink": {"entry", "aging", "pool", "index", "evict", "spill", "io", "region", "ceiling"},
@@ -45,13 +46,14 @@ ARROWS = {
     "move": {"squeeze", "walk"},
     "writeback": {"squeeze", "walk"},
     "evacuate": {"move", "writeback"},
-    "reclaim": {"evacuate", "plan", "store", "range", "shrink"},
+    "drop": {"store", "shrink"},
+    "reclaim": {"drop", "evacuate", "plan", "store", "range", "shrink"},
 }
 # These look at everything and are used by nothing.
 ONLOOKERS = {"stats", "verify"}
 
 # The modules whose names are public beside those of `tmemstore` itself.
-PUBLIC_MODULES = {"tmemstore", "tmemstore.errors", "tmemstore.units"}
+PUBLIC_MODULES = {"tmemstore", "tmemstore.errors", "tmemstore.floors", "tmemstore.units"}
 
 
 def name(path):

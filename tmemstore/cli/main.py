@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from tmemstore.cli import bench_deadline, bench_eviction, calibrate, doctor, output
+from tmemstore.cli import bench_deadline, bench_eviction, bench_ops, calibrate, doctor, output
 from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
 
 FINE = 0
@@ -27,6 +27,7 @@ examples:
   tmemstore calibrate --spill x    how fast this machine and the storage are
   tmemstore bench eviction         eviction time against the ratio
   tmemstore bench deadline         is a promised time kept, whatever happens?
+  tmemstore bench ops              what does a put, a get cost here?
 
 Sizes are bytes, or K, M, G and KiB, MiB, GiB (powers of 1024); times are ns,
 us, ms or s. Results go to standard output, everything else to standard error.
@@ -47,13 +48,16 @@ def build_parser() -> Parser:
         usage="tmemstore bench [-h] BENCHMARK ...",
         help="measure on this machine",
         description="Benchmarks on real pages of this machine.",
-        epilog="examples:\n  tmemstore bench eviction --help\n  tmemstore bench deadline --help",
+        epilog="\n  ".join(
+            ("examples:", *(f"tmemstore bench {name} --help" for name in ("eviction", "deadline", "ops")))
+        ),
     )
     benches = bench.add_subparsers(
         prog="tmemstore bench", title="benchmarks", metavar="BENCHMARK", dest="benchmark", required=True
     )
     bench_eviction.add_parser(benches)
     bench_deadline.add_parser(benches)
+    bench_ops.add_parser(benches)
     return parser
 
 

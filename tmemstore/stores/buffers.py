@@ -12,12 +12,34 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+_BYTES: Final = ffi.typeof("char[]")
 INDEX_MAX: Final = 2**32 - 1
 OBJECT_MAX: Final = 2**64 - 1
 
 
+class PageBuffer:
+    """A page that is used again and again, in place of a buffer: what put and get check each time is checked once.
+
+    `buffer`: 4096 contiguous bytes (`ValueError`, `TypeError`), which stay exported as long as this object lives (a
+    bytearray cannot be resized meanwhile); None: a page of zeros of its own. `buffer` again gives it back. One that is
+    read-only can be put and not be got into.
+    """
+
+    __slots__ = ("buffer", "pointer", "target")
+
+    def __init__(self, buffer: Any = None) -> None:
+        self.buffer = bytearray(PAGE_SIZE) if buffer is None else buffer
+        self.pointer = readable_page(self.buffer)
+        try:
+            self.target: Any = writable_page(self.buffer)
+        except TypeError:
+            self.target = None
+
+
 def readable_page(page: Any) -> Any:
     """The core's view of a page. `ValueError` unless it has 4096 contiguous bytes, `TypeError` if it is no buffer."""
+    if type(page) is PageBuffer:
+        return page.pointer
     try:
         buffer = ffi.from_buffer(page)
     except (BufferError, ValueError):
@@ -31,8 +53,12 @@ def readable_page(page: Any) -> Any:
 
 def writable_page(out: Any) -> Any:
     """Like `readable_page`, for a buffer that is written to; `TypeError` if it is read-only."""
+    if type(out) is PageBuffer:
+        if out.target is None:
+            raise TypeError("the output is read-only; make the PageBuffer of a bytearray or a writable array")
+        return out.target
     try:
-        buffer = ffi.from_buffer("char[]", out, require_writable=True)
+        buffer = ffi.from_buffer(_BYTES, out, True)  # noqa: FBT003 - writable; by name it takes twice as long
     except (BufferError, ValueError) as error:
         if "contiguous" in str(error):
             raise ValueError("the output must be C-contiguous") from None

@@ -10,6 +10,7 @@ from tmemstore.errors import PoolError, SpillError
 from tmemstore.region import Region
 from tmemstore.stats import FaultSite, FrameCounts, Stats
 from tmemstore.stores import buffers
+from tmemstore.stores.buffers import PageBuffer
 from tmemstore.stores.opening import Emulation, open_store
 from tmemstore.units import format_size
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 _SLICE_NS: Final = 50_000_000
 """Longest stay in the core while waiting for a device: Ctrl-C is answered in between."""
+
+# Looked up once: each of these is a call of a page.
+_PUT: Final = lib.tms_put
+_GET: Final = lib.tms_get
+_NULL: Final = ffi.NULL
+_WAITING: Final = lib.TMS_WAITING
+_MISS: Final = lib.TMS_MISS
 
 _POOL_MAX: Final = 2**32 - 1
 
@@ -182,40 +190,40 @@ class TmemStore:
     # ---- one page --------------------------------------------------------------------------------------
 
     def put(self, pool: int, object: int, index: int, page: Any) -> bool:  # noqa: A002 - tmem's word
-        """Keeps a page (any buffer of 4096 bytes) under its key; the bytes are copied before return.
+        """Keeps a page (any buffer of 4096 bytes, or a `PageBuffer`) under its key; the bytes are copied before return.
 
         False: rejected, and the key is absent now, whatever it held before.
         """
-        buffer = buffers.readable_page(page)
+        pointer = page.pointer if type(page) is PageBuffer else buffers.readable_page(page)
         if type(object) is not int or type(index) is not int:
             object, index = self._key(object, index)  # noqa: A001
         try:
-            code = lib.tms_put(self.handle, pool, object, index, buffer)
+            code = _PUT(self._handle or self.handle, pool, object, index, pointer)
         except (OverflowError, TypeError):
             self._explain(pool, object, index)
             raise
-        stored = bool(code == 0 or check(code) == 0)
-        if stored and self.write_through and pool & _PERSISTENT_BIT:
-            return self._through_one(pool, object, index)
-        return stored
+        if code:
+            return bool(check(code) == 0)
+        return self._through_one(pool, object, index) if self.write_through and pool & _PERSISTENT_BIT else True
 
     def get(self, pool: int, object: int, index: int, out: Any) -> bool:  # noqa: A002 - tmem's word
-        """Copies the page of the key into `out` (a writable buffer of 4096 bytes). False: the key is not held.
+        """Copies the page of the key into `out` (a writable buffer of 4096 bytes, or a `PageBuffer`).
 
-        Private ephemeral pools give the page up, unless they are inclusive. A page that is in the spill file is read
-        back, which waits for the device: `SpillError` if it fails or does not answer; the page is still held then.
+        False: the key is not held. Private ephemeral pools give the page up, unless they are inclusive. A page that is
+        in the spill file is read back, which waits for the device: `SpillError` if it fails or does not answer; the
+        page is still held then.
         """
-        buffer = buffers.writable_page(out)
+        target = (out.target if type(out) is PageBuffer else None) or buffers.writable_page(out)
         if type(object) is not int or type(index) is not int:
             object, index = self._key(object, index)  # noqa: A001
         try:
-            code = lib.tms_get(self.handle, pool, object, index, buffer, ffi.NULL)
+            code = _GET(self._handle or self.handle, pool, object, index, target, _NULL)
         except (OverflowError, TypeError):
             self._explain(pool, object, index)
             raise
-        if code == lib.TMS_WAITING:
-            code = self._wait(lambda handle, wait: lib.tms_get(handle, pool, object, index, buffer, wait))
-        return bool(code == 0 or check(code, f"object {object}, index {index}") == 0)
+        if code == _WAITING:
+            code = self._wait(lambda handle, wait: _GET(handle, pool, object, index, target, wait))
+        return code == 0 or (code != _MISS and check(code, f"object {object}, index {index}") == 0)
 
     def flush_page(self, pool: int, object: int, index: int) -> None:  # noqa: A002 - tmem's word
         """Removes one page; a key that is not held is fine."""
