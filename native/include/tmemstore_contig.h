@@ -26,7 +26,7 @@ enum tms_reason {
 
 /* What it takes to empty a window, at some confidence:
  *
- *      t0 + frames * frame + drops * drop + zeroed frames * zero + max(cpu lane, device lane)
+ *      t0 + frames * frame + clean pages * clean + drops * drop + zeroed frames * zero + max(cpu lane, device lane)
  *      cpu lane      moved * move + moved bytes * move_ps + compressed * compress + written * object
  *      device lane   written bytes * byte_ps + spread(written bytes)
  *
@@ -36,7 +36,8 @@ enum { TMS_SPREAD_POINTS = 16, TMS_SPREAD_FIRST_BYTES = 65536 };
 struct tms_cost {
 	uint64_t t0_ns;
 	uint64_t frame_ns; /* isolating and claiming a frame, whatever it holds */
-	uint64_t drop_ns;
+	uint64_t clean_ns; /* giving up a clean page */
+	uint64_t drop_ns;  /* the same of a frontswap page that has a copy */
 	uint64_t move_ns;  /* migrating one object, beyond its bytes */
 	uint64_t move_ps;
 	uint64_t compress_ns;       /* one object with the denser codec */
@@ -142,7 +143,7 @@ struct tms_ceiling {
 	uint64_t window_chunks;
 	uint64_t drops_ns;     /* that isolating and dropping may take, a window; all else must wait for it */
 	uint64_t cpu_ns;       /* that they and moving its objects may take */
-	uint64_t frame_ns, drop_ns, object_ns, byte_ps;
+	uint64_t frame_ns, clean_ns, drop_ns, object_ns, byte_ps;
 	uint64_t device_bytes; /* that the device takes within the deadline; UINT64_MAX: bounded otherwise */
 };
 

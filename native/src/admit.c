@@ -15,7 +15,7 @@
 #define COPIED_ROUNDS 16
 
 struct wanted {
-	const struct holdings *held;
+	struct holdings *held;
 	const struct admission *page;
 	uint32_t frames;
 };
@@ -45,26 +45,27 @@ static bool lies_outside_ranges(const struct holdings *held, uint32_t id)
 	return !frame_is_isolated(&held->region->frames, holdings_entry(held, id)->place >> UNITS_SHIFT);
 }
 
-static bool is_evictable(const void *context, uint32_t id)
+static enum evict_answer ask(const void *context, uint32_t id)
 {
 	const struct wanted *wanted = context;
 	uint32_t chunk = holdings_entry(wanted->held, id)->place >> UNITS_SHIFT >> CHUNK_SHIFT;
 
-	return lies_outside_ranges(wanted->held, id) && takes_new_frames(wanted, chunk);
+	if (holdings_left_behind(wanted->held, id)) {
+		if (wanted->page->moves)
+			return EVICT_NO; /* an allocation does not clear up what others left */
+		(void)shrink_drop(wanted->held, id);
+		return EVICT_GONE;
+	}
+	return lies_outside_ranges(wanted->held, id) && takes_new_frames(wanted, chunk) ? EVICT_YES : EVICT_NO;
 }
 
-/* Evicts the next ephemeral page whose chunk will do.  The frame that came free, or PFN_NONE. */
-static uint32_t evict_one(struct holdings *held, const struct wanted *wanted)
+/* The next ephemeral page to be given up whose chunk will do, still there; or 0. */
+static uint32_t choose_victim(struct holdings *held, const struct wanted *wanted)
 {
-	uint32_t id = wanted->page->depth >= ADMIT_CLEAN ? evict_victim(&held->evict, is_evictable, wanted) : 0;
-	uint32_t pfn;
+	uint32_t id = wanted->page->depth >= ADMIT_CLEAN ? evict_victim(&held->evict, ask, wanted) : 0;
 
-	if (!id)
-		return PFN_NONE;
-	pfn = holdings_entry(held, id)->place >> UNITS_SHIFT;
-	shrink_drop(held, id);
-	held->stats.clean_evicted++;
-	return pfn;
+	held->stats.clean_evicted += id != 0;
+	return id;
 }
 
 /* What has a copy adds nothing to the bytes that are limited. */
@@ -137,16 +138,21 @@ static bool give_up_copied(struct holdings *held, const struct wanted *wanted)
 static void evict_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frames)
 {
 	const struct frame_table *table = &held->region->frames;
-	uint32_t end = frame_chunk_end(table, chunk);
+	const uint32_t first = chunk << CHUNK_SHIFT;
+	const uint32_t size = frame_chunk_end(table, chunk) - first;
+	const uint32_t begin = held->evict_next; /* behind the last one: what came into its frame is new */
 
 	for (int pass = 0; pass < 2; pass++)
-		for (uint32_t pfn = chunk << CHUNK_SHIFT; pfn < end && table->chunk[chunk].frames_free < frames; pfn++) {
+		for (uint32_t n = 0; n < size && table->chunk[chunk].frames_free < frames; n++) {
+			uint32_t pfn = first + (begin + n) % size;
+
 			if (frame_state(table, pfn) != FRAME_CLEAN || frame_is_isolated(table, pfn))
 				continue;
 			if (pass == 0 && holdings_entry(held, table->owner[pfn])->flags & ENTRY_VISITED)
 				continue;
 			shrink_drop(held, table->owner[pfn]);
 			held->stats.clean_evicted++;
+			held->evict_next = (begin + n + 1) % size;
 		}
 }
 
@@ -170,17 +176,13 @@ static void give_up_in_chunk(struct holdings *held, uint32_t chunk, uint32_t fra
 	}
 }
 
-/* Where the pages to be given up next all lie in chunks that are at their ceiling: any chunk that is not, and
- * has pages that may go.  Looked for from where one was found last, so that a look is short until all are full. */
-static bool make_room_in_open_chunk(struct holdings *held, const struct wanted *wanted)
+/* Any chunk that the ceilings allow and that has pages which may go.  Looked for from where one was found last, so that
+ * a look is short until all are full. */
+static bool make_room_in_open_chunk(struct holdings *held, const struct wanted *wanted, bool copied_too)
 {
 	const struct frame_table *table = &held->region->frames;
-	const bool copied_too = wanted->page->depth >= ADMIT_ANY;
 	const uint32_t want = wanted->frames ? wanted->frames : 1;
 
-	/* Where nothing is limited only a window that is being emptied hides pages that may go. */
-	if (!wanted->page->persistent || !(held->ceiling.active || wanted->page->moves) || wanted->page->depth < ADMIT_CLEAN)
-		return false;
 	for (uint32_t look = 0; look < table->chunks; look++) {
 		uint32_t chunk = (held->open_hint + look) % table->chunks;
 		const struct tms_chunk *counts = &table->chunk[chunk];
@@ -197,6 +199,24 @@ static bool make_room_in_open_chunk(struct holdings *held, const struct wanted *
 		return true;
 	}
 	return false;
+}
+
+/* The order of eviction has pages that may go, and was not followed to the next of them: what windows left behind
+ * stands before it. */
+static bool make_room_past_the_gone(struct holdings *held, const struct wanted *wanted)
+{
+	if (wanted->page->depth < ADMIT_CLEAN || !(wanted->page->moves || held->evict.stopped))
+		return false;
+	return make_room_in_open_chunk(held, wanted, false);
+}
+
+/* The pages to be given up next all lie in chunks that are at their ceiling, or, where nothing is limited, in a window
+ * that is being emptied. */
+static bool make_room_elsewhere(struct holdings *held, const struct wanted *wanted)
+{
+	if (!wanted->page->persistent || !(held->ceiling.active || wanted->page->moves) || wanted->page->depth < ADMIT_CLEAN)
+		return false;
+	return make_room_in_open_chunk(held, wanted, wanted->page->depth >= ADMIT_ANY);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------ */
@@ -222,7 +242,7 @@ static enum admit_result none(const struct wanted *wanted)
 	return wanted->page->persistent && wanted->held->ceiling.active ? ADMIT_CEILING : ADMIT_FULL;
 }
 
-enum admit_result admit_frame(struct holdings *held, const struct admission *page, uint32_t *pfn)
+enum admit_result admit_frame(struct holdings *held, const struct admission *page, uint32_t *pfn, uint32_t *victim)
 {
 	struct wanted wanted = { held, page, 1 };
 
@@ -231,16 +251,24 @@ enum admit_result admit_frame(struct holdings *held, const struct admission *pag
 	*pfn = free_frame(&wanted);
 	if (*pfn == PFN_NONE && compact(held))
 		*pfn = free_frame(&wanted);
-	if (*pfn == PFN_NONE)
-		*pfn = evict_one(held, &wanted);
+	*victim = *pfn == PFN_NONE ? choose_victim(held, &wanted) : 0;
+	if (*victim) {
+		*pfn = holdings_entry(held, *victim)->place >> UNITS_SHIFT;
+		return ADMIT_OK;
+	}
+	if (*pfn == PFN_NONE && make_room_past_the_gone(held, &wanted))
+		*pfn = free_frame(&wanted);
 	for (int round = 0; *pfn == PFN_NONE && round < COPIED_ROUNDS; round++) {
 		if (page->depth < ADMIT_ANY || !give_up_copied(held, &wanted))
 			break;
 		*pfn = free_frame(&wanted);
 	}
-	if (*pfn == PFN_NONE && make_room_in_open_chunk(held, &wanted))
+	if (*pfn == PFN_NONE && make_room_elsewhere(held, &wanted))
 		*pfn = free_frame(&wanted);
-	return *pfn == PFN_NONE ? none(&wanted) : ADMIT_OK;
+	if (*pfn == PFN_NONE)
+		return none(&wanted);
+	shrink_settle(held, *pfn);
+	return ADMIT_OK;
 }
 
 /* ---- spans ------------------------------------------------------------------------------------------- */
@@ -259,17 +287,22 @@ static uint32_t find_chunk(struct holdings *held, const struct wanted *wanted)
 	else
 		chunk = PFN_NONE;
 	if (chunk == PFN_NONE) {
-		uint32_t freed = evict_one(held, wanted);
+		uint32_t victim = choose_victim(held, wanted);
+		uint32_t freed = victim ? holdings_entry(held, victim)->place >> UNITS_SHIFT : PFN_NONE;
 
-		if (freed != PFN_NONE)
+		if (victim) {
+			(void)shrink_drop(held, victim);
 			evict_in_chunk(held, freed >> CHUNK_SHIFT, wanted->frames);
+		} else {
+			(void)make_room_past_the_gone(held, wanted);
+		}
 	}
 	for (int round = 0; round < COPIED_ROUNDS; round++) {
 		chunk = frame_chunk_with_free(table, wanted->frames, takes_new_frames, wanted);
 		if (chunk != PFN_NONE || wanted->page->depth < ADMIT_ANY || !give_up_copied(held, wanted))
 			break;
 	}
-	if (chunk == PFN_NONE && make_room_in_open_chunk(held, wanted))
+	if (chunk == PFN_NONE && make_room_elsewhere(held, wanted))
 		chunk = frame_chunk_with_free(table, wanted->frames, takes_new_frames, wanted);
 	return chunk;
 }
@@ -295,9 +328,12 @@ static enum admit_result add_span(struct holdings *held, const struct admission 
 	if (chunk == PFN_NONE)
 		return none(&wanted);
 	have = region->frames.chunk[chunk].frames_free;
-	if (!packing_add_span(&region->packing, page->bytes, chunk, have < wanted.frames ? have : wanted.frames))
-		return ADMIT_NO_MEMORY;
-	return ADMIT_OK;
+	have = have < wanted.frames ? have : wanted.frames;
+	for (uint32_t n = 0, pfn = chunk << CHUNK_SHIFT; n < have; n++, pfn++) {
+		pfn = frame_next_free(&region->frames, pfn);
+		shrink_settle(held, pfn);
+	}
+	return packing_add_span(&region->packing, page->bytes, chunk, have) ? ADMIT_OK : ADMIT_NO_MEMORY;
 }
 
 enum admit_result admit_packed(struct holdings *held, const struct admission *page, uint32_t id, uint32_t *place)

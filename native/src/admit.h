@@ -24,8 +24,9 @@ struct admission {
 };
 
 /* A free frame: the lowest that the ceilings allow; else one that compaction frees; else that of the page
- * to be given up next. */
-enum admit_result admit_frame(struct holdings *held, const struct admission *page, uint32_t *pfn);
+ * to be given up next.  That page is left to the caller, as *victim (else 0), to be dropped before the frame is taken:
+ * the new page's bytes may come to lie over it first. */
+enum admit_result admit_frame(struct holdings *held, const struct admission *page, uint32_t *pfn, uint32_t *victim);
 
 /* A place for a packed object of entry id: in a span with room; else in a new span, for whose frames the
  * same is done, all in one chunk. */

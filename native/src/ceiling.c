@@ -8,7 +8,7 @@
  *
  * Laws: 1. a chunk's share of what has no copy shrinks with the free room of the reserve, at once.
  * 2. with a hard contract, pages without a completed copy add up to no more than the reserve, in its units.
- * 3. clean pages break no ceiling: every frame without frontswap data is counted as one drop.
+ * 3. clean pages break no ceiling: every frame without frontswap data is counted as one of them.
  * Locks: the store's.
  */
 #include "ceiling.h"
@@ -33,6 +33,7 @@ static uint64_t reserve_bytes_free(const struct ceiling_view *view)
 
 /* What the CPU is to do for a chunk, with a newcomer or, null, as it is. */
 struct work {
+	uint64_t clean;
 	uint64_t drops;
 	uint64_t objects; /* to be moved or gathered */
 	uint64_t bytes;
@@ -44,13 +45,13 @@ static struct work work_of(const struct tms_chunk *chunk, const struct newcomer 
 	uint64_t others = frontswap < TMS_CHUNK_FRAMES ? TMS_CHUNK_FRAMES - frontswap : 0;
 	uint64_t uncopied = (uint64_t)chunk->objects_uncopied + (newcomer ? 1 : 0);
 
-	return (struct work){ others + chunk->objects_copied + uncopied, uncopied,
+	return (struct work){ others, chunk->objects_copied + uncopied, uncopied,
 			      (uint64_t)chunk->bytes_uncopied + (newcomer ? newcomer->bytes : 0) };
 }
 
 static uint64_t drops_ns(const struct tms_ceiling *contract, const struct work *work)
 {
-	return TMS_CHUNK_FRAMES * contract->frame_ns + work->drops * contract->drop_ns;
+	return TMS_CHUNK_FRAMES * contract->frame_ns + work->clean * contract->clean_ns + work->drops * contract->drop_ns;
 }
 
 static uint64_t moves_ns(const struct tms_ceiling *contract, const struct work *work)

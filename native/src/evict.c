@@ -8,8 +8,8 @@
  *      newest  [ ]-[v]-[ ]-[v]-[ ]  oldest
  *                       ^ hand, moving left
  *
- * Owns: the list and the hand.  Invariants: 1. every ephemeral page with a frame is in the list, every
- * same-filled one in filled (first in, first out), and nothing else.  2. the hand names a page of the list or is 0.
+ * Owns: the list and the hand.  Invariants: 1. every ephemeral page with a frame, and every entry that one left
+ * behind, is in the list, every same-filled one in filled (first in, first out), and nothing else.  2. the hand names a page of the list or is 0.
  * Law: a page in a range that is being emptied is passed over: giving it up would free nothing.
  * Locks: the store's.
  */
@@ -17,6 +17,8 @@
 
 /* Pages looked at before a put gives up: most of the list may lie in a range being emptied. */
 #define VICTIM_LOOK 256
+/* Entries that windows had left behind which one look removes: a few us. */
+#define GONE_MAX 64
 /* Marked pages that are unmarked before the next one has to go: the lock is held meanwhile. */
 #define UNMARK_MAX 1024
 
@@ -42,28 +44,40 @@ static void touch_mark(struct evict *evict, uint32_t id)
 	entry_at(evict->entries, id)->flags |= ENTRY_VISITED;
 }
 
-static uint32_t victim_oldest(struct evict *evict, evict_usable_fn usable, const void *context)
+static uint32_t victim_oldest(struct evict *evict, evict_ask_fn ask, const void *context)
 {
 	uint32_t id = evict->list.last;
+	uint32_t look = VICTIM_LOOK;
+	uint32_t gone = GONE_MAX;
 
-	for (uint32_t look = VICTIM_LOOK; id && look; look--) {
-		if (usable(context, id))
+	while (id && look && gone) {
+		uint32_t newer = order_link(evict->entries, id)->prev;
+		enum evict_answer answer = ask(context, id);
+
+		if (answer == EVICT_YES)
 			return id;
-		id = order_link(evict->entries, id)->prev;
+		(*(answer == EVICT_GONE ? &gone : &look))--;
+		id = newer;
 	}
+	evict->stopped = !gone;
 	return 0;
 }
 
-static uint32_t victim_sieve(struct evict *evict, evict_usable_fn usable, const void *context)
+static uint32_t victim_sieve(struct evict *evict, evict_ask_fn ask, const void *context)
 {
 	uint32_t id = evict->hand ? evict->hand : evict->list.last;
 	uint32_t look = VICTIM_LOOK;
+	uint32_t gone = GONE_MAX;
 	uint32_t unmark = UNMARK_MAX;
 
-	while (id && look) {
+	while (id && look && gone) {
 		struct entry *entry = entry_at(evict->entries, id);
+		uint32_t newer = entry->order.prev;
+		enum evict_answer answer = ask(context, id);
 
-		if (!usable(context, id)) {
+		if (answer == EVICT_GONE) {
+			gone--;
+		} else if (answer == EVICT_NO) {
 			look--;
 		} else if (entry->flags & ENTRY_VISITED && unmark) {
 			entry->flags &= (uint8_t)~ENTRY_VISITED;
@@ -72,9 +86,10 @@ static uint32_t victim_sieve(struct evict *evict, evict_usable_fn usable, const 
 			evict->hand = id;
 			return id;
 		}
-		id = entry->order.prev ? entry->order.prev : evict->list.last;
+		id = newer ? newer : evict->list.last;
 	}
 	evict->hand = id;
+	evict->stopped = !gone;
 	return 0;
 }
 

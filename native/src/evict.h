@@ -8,8 +8,13 @@
 
 struct evict;
 
-/* False: giving this page up would not help now. */
-typedef bool (*evict_usable_fn)(const void *context, uint32_t id);
+enum evict_answer {
+	EVICT_NO,  /* giving this page up would not help now */
+	EVICT_YES,
+	EVICT_GONE /* it was no page any more; it has left the list, and the caller is to look at the next one */
+};
+
+typedef enum evict_answer (*evict_ask_fn)(const void *context, uint32_t id);
 
 /* An eviction order.  The list runs from the newest (first) to the oldest (last). */
 struct order {
@@ -17,7 +22,7 @@ struct order {
 	/* A get found the page and left it. */
 	void (*touch)(struct evict *evict, uint32_t id);
 	/* The page to give up next, still in the list; 0: none among those looked at is usable. */
-	uint32_t (*victim)(struct evict *evict, evict_usable_fn usable, const void *context);
+	uint32_t (*victim)(struct evict *evict, evict_ask_fn ask, const void *context);
 };
 
 struct evict {
@@ -25,6 +30,7 @@ struct evict {
 	const struct slab *entries; /* borrowed */
 	struct list list;
 	struct list filled; /* same-filled pages: no frame to win, but bookkeeping that must not grow without end */
+	bool stopped;  /* the last look met so many that were gone that it went no further */
 	uint32_t hand; /* SIEVE: where the next look begins; 0: at the oldest */
 };
 
@@ -35,14 +41,21 @@ void evict_forget(struct evict *evict, uint32_t id);
 void evict_admit_filled(struct evict *evict, uint32_t id);
 void evict_forget_filled(struct evict *evict, uint32_t id);
 
+/* The page that will most likely be given up next; 0: there is none. */
+static inline uint32_t evict_next(const struct evict *evict)
+{
+	return evict->hand ? evict->hand : evict->list.last;
+}
+
 static inline void evict_touch(struct evict *evict, uint32_t id)
 {
 	evict->order->touch(evict, id);
 }
 
-static inline uint32_t evict_victim(struct evict *evict, evict_usable_fn usable, const void *context)
+static inline uint32_t evict_victim(struct evict *evict, evict_ask_fn ask, const void *context)
 {
-	return evict->order->victim(evict, usable, context);
+	evict->stopped = false;
+	return evict->order->victim(evict, ask, context);
 }
 
 #endif

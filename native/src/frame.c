@@ -9,10 +9,14 @@
  *        |
  *      claim --> ALLOCATED --release--> FREE
  *
+ * CLEAN+I --vacate--> FREE+I leaves the owner standing: the law that makes the drop of a window a few instructions a
+ * frame is that an entry whose frame is clean no more, or another's, is no page; it goes when somebody comes by.
+ *
  * Owns: state, owner, the free set, the counts per chunk.
  * Invariants: 1. the free set holds exactly the frames that are FREE and not isolated.  2. the counts
  * of a chunk add up to its frames: free + clean + frontswap + isolated + allocated; leaving counts the
- * isolated frames in use a second time.  3. an ALLOCATED frame is not isolated.
+ * isolated frames in use a second time.  3. an ALLOCATED frame is not isolated.  4. the owner of a frame that is
+ * FREE or ALLOCATED is 0, or an entry that was left behind and names the frame.
  * Locks: none of its own; the store's lock covers it.
  */
 #include "frame.h"
@@ -20,12 +24,15 @@
 bool frame_table_init(struct frame_table *table, struct mapping *mapping)
 {
 	uint32_t frames = (uint32_t)(mapping->size_bytes >> PAGE_SHIFT);
+	uint64_t bytes;
 
 	*table = (struct frame_table){ .mapping = mapping, .frames = frames };
 	table->chunks = (uint32_t)(((uint64_t)frames + TMS_CHUNK_FRAMES - 1) >> CHUNK_SHIFT);
-	table->state = calloc(frames, sizeof(*table->state));
-	table->owner = calloc(frames, sizeof(*table->owner));
-	table->chunk = calloc(table->chunks, sizeof(*table->chunk));
+	bytes = (uint64_t)frames * (sizeof(*table->state) + sizeof(*table->owner)) + table->chunks * sizeof(*table->chunk);
+	bytes = round_up_u64(bytes + 4 * ARENA_ALIGN, bytes < ARENA_PAGE_BYTES / 2 ? PAGE_SIZE : ARENA_PAGE_BYTES);
+	table->owner = arena_take(&table->arena, frames * sizeof(*table->owner), bytes);
+	table->state = arena_take(&table->arena, frames * sizeof(*table->state), bytes);
+	table->chunk = arena_take(&table->arena, table->chunks * sizeof(*table->chunk), bytes);
 	if (!table->state || !table->owner || !table->chunk || !bitmap_init(&table->free, frames)) {
 		frame_table_deinit(table);
 		return false;
@@ -40,9 +47,7 @@ bool frame_table_init(struct frame_table *table, struct mapping *mapping)
 
 void frame_table_deinit(struct frame_table *table)
 {
-	free(table->state);
-	free(table->owner);
-	free(table->chunk);
+	arena_deinit(&table->arena);
 	bitmap_deinit(&table->free);
 	*table = (struct frame_table){ 0 };
 }
@@ -109,13 +114,14 @@ void frame_isolate_run(struct frame_table *table, uint32_t start, uint32_t end)
 {
 	for (uint32_t stop; start < end; start = stop) {
 		struct tms_chunk *chunk = frame_chunk(table, start);
+		uint8_t *state = table->state; /* as below */
 		uint32_t empty = 0;
 
 		stop = part_end(table, start, end);
 		bitmap_clear_run(&table->free, start, stop);
 		for (uint32_t pfn = start; pfn < stop; pfn++) {
-			empty += table->state[pfn] == FRAME_FREE;
-			table->state[pfn] |= FRAME_ISOLATED;
+			empty += state[pfn] == FRAME_FREE;
+			state[pfn] |= FRAME_ISOLATED;
 		}
 		chunk->frames_free = (uint16_t)(chunk->frames_free - empty);
 		chunk->frames_isolated = (uint16_t)(chunk->frames_isolated + empty);
@@ -174,6 +180,32 @@ void frame_release_run(struct frame_table *table, uint32_t start, uint32_t end)
 		chunk->frames_allocated = (uint16_t)(chunk->frames_allocated - (stop - start));
 		chunk->frames_free = (uint16_t)(chunk->frames_free + (stop - start));
 	}
+}
+
+uint32_t frame_vacate_clean(struct frame_table *table, uint32_t start, uint32_t end)
+{
+	uint32_t all = 0;
+
+	for (uint32_t stop; start < end; start = stop) {
+		struct tms_chunk *chunk = frame_chunk(table, start);
+		uint8_t *state = table->state; /* of its own, or a store to it might change the pointer */
+		uint32_t vacated = 0;
+
+		stop = part_end(table, start, end);
+		for (uint32_t pfn = start; pfn < stop; pfn++) {
+			bool clean = state[pfn] == (FRAME_CLEAN | FRAME_ISOLATED);
+
+			state[pfn] = clean ? FRAME_FREE | FRAME_ISOLATED : state[pfn];
+			vacated += clean;
+		}
+		chunk->frames_clean = (uint16_t)(chunk->frames_clean - vacated);
+		chunk->frames_leaving = (uint16_t)(chunk->frames_leaving - vacated);
+		chunk->frames_isolated = (uint16_t)(chunk->frames_isolated + vacated);
+		all += vacated;
+	}
+	table->held[FRAME_CLEAN] -= all;
+	table->isolated += all;
+	return all;
 }
 
 uint32_t frame_chunk_with_free(const struct frame_table *table, uint32_t frames, frame_chunk_fn usable, const void *context)

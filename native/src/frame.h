@@ -4,6 +4,7 @@
 #ifndef TMS_FRAME_H
 #define TMS_FRAME_H
 
+#include "arena.h"
 #include "bitmap.h"
 #include "mapping.h"
 
@@ -26,6 +27,7 @@ struct frame_table {
 	uint32_t *owner;
 	struct bitmap free; /* state FREE and not isolated */
 	struct tms_chunk *chunk;
+	struct arena arena; /* of state, owner, chunk */
 	uint64_t held[FRAME_STATES]; /* frames by state; FREE without the isolated ones */
 	uint64_t isolated;           /* empty and isolated */
 };
@@ -54,6 +56,14 @@ static inline uint8_t *frame_data(const struct frame_table *table, uint32_t pfn)
 	return mapping_at(table->mapping, pfn);
 }
 
+/* The entry that a page left behind when it was dropped with its window; 0: none. */
+static inline uint32_t frame_left_behind(const struct frame_table *table, uint32_t pfn)
+{
+	enum frame_state state = frame_state(table, pfn);
+
+	return state == FRAME_FREE || state == FRAME_ALLOCATED ? table->owner[pfn] : 0;
+}
+
 /* The first pfn after the chunk. */
 static inline uint32_t frame_chunk_end(const struct frame_table *table, uint32_t chunk)
 {
@@ -72,6 +82,11 @@ static inline uint32_t frame_next_free(const struct frame_table *table, uint32_t
 void frame_take(struct frame_table *table, uint32_t pfn, enum frame_state state, uint32_t owner);
 /* A frame in use becomes free at once, or, in a range that is being emptied, one of its empty ones. */
 void frame_release(struct frame_table *table, uint32_t pfn);
+
+/* The clean frames of [start, end), which is isolated, become empty, a few instructions each.  A vacated frame keeps
+ * its owner: the entry of the page, which names a frame that is clean no more and is to be removed before the frame is
+ * taken again.  How many there were. */
+uint32_t frame_vacate_clean(struct frame_table *table, uint32_t start, uint32_t end);
 
 /* Isolation of [start, end): none of its frames is taken again until they are claimed or given back. */
 void frame_isolate_run(struct frame_table *table, uint32_t start, uint32_t end);

@@ -1,8 +1,8 @@
 /*
  * hash.h: a hash index over the records of a slab, growing by one bucket at a time.
  *
- * Linear hashing (W. Litwin, VLDB 1980): each insertion splits at most one bucket, so that no put pays
- * for a rehash of everything, and the load stays at one record a bucket.  Chains run through a next id
+ * Linear hashing (W. Litwin, VLDB 1980): each insertion splits at most two buckets, so that no put pays
+ * for a rehash of everything, and the load stays at one record for two buckets.  Chains run through a next id
  * inside the records.
  *
  *      head[b] -> [id] -> [id] -> 0        b = low bits of the record's hash
@@ -15,8 +15,12 @@
 
 #include "slab.h"
 
+/* Buckets a record: a look-up that finds nothing looks at half a record, where each may be a cache miss. */
+#define HASH_SPARSE 2
+
 struct hash {
 	uint32_t **segment;
+	struct arena arena; /* of the segments from SLAB_SMALL on */
 	uint32_t segments;
 	uint32_t buckets;    /* in use; at least 1 once initialised */
 	uint32_t low_mask;   /* of the last full doubling */
@@ -46,7 +50,10 @@ static inline bool hash_add_bucket(struct hash *hash)
 		if (!directory)
 			return false;
 		hash->segment = directory;
-		segment = malloc(SLAB_SEGMENT * sizeof(*segment));
+		if (hash->segments < SLAB_SMALL)
+			segment = malloc(SLAB_SEGMENT * sizeof(*segment));
+		else
+			segment = arena_take(&hash->arena, SLAB_SEGMENT * sizeof(*segment), ARENA_PAGE_BYTES);
 		if (!segment)
 			return false;
 		hash->segment[hash->segments++] = segment;
@@ -58,9 +65,10 @@ static inline bool hash_add_bucket(struct hash *hash)
 
 static inline void hash_deinit(struct hash *hash)
 {
-	for (uint32_t i = 0; i < hash->segments; i++)
+	for (uint32_t i = 0; i < hash->segments && i < SLAB_SMALL; i++)
 		free(hash->segment[i]);
 	free(hash->segment);
+	arena_deinit(&hash->arena);
 	*hash = (struct hash){ 0 };
 }
 
@@ -118,7 +126,8 @@ static inline void hash_insert(struct hash *hash, const struct slab *slab, uint3
 {
 	uint32_t *head;
 
-	if (++hash->records > hash->buckets)
+	hash->records++;
+	for (int split = 0; split < HASH_SPARSE && hash->records * HASH_SPARSE > hash->buckets; split++)
 		hash_split(hash, slab);
 	head = hash_head(hash, hash->hash_of(slab_at(slab, id)));
 	*hash_next(hash, slab, id) = *head;

@@ -97,6 +97,32 @@ uint32_t index_find(const struct index *index, const struct key *key)
 	return id;
 }
 
+void index_prefetch_keys(const struct index *index, const struct key_run *keys, uint16_t pool)
+{
+	struct key key;
+
+	if (keys->at + 1 < keys->n && index->entries.live) {
+		key = key_run_at(keys, keys->at + 1, pool);
+		__builtin_prefetch(entry_at(&index->entries, *hash_head(&index->entry_hash, key_hash(key.object, key.index, pool))));
+	}
+	if (keys->at + 2 < keys->n) {
+		key = key_run_at(keys, keys->at + 2, pool);
+		__builtin_prefetch(hash_head(&index->entry_hash, key_hash(key.object, key.index, pool)));
+	}
+}
+
+void index_prefetch_removal(const struct index *index, uint32_t id)
+{
+	const struct slab *entries = &index->entries;
+	const struct entry *entry = entry_at(entries, id);
+
+	__builtin_prefetch(hash_head(&index->entry_hash, hash_of_entry(entry)), 1);
+	__builtin_prefetch(entry_at(entries, entry->sibling.prev), 1);
+	__builtin_prefetch(entry_at(entries, entry->sibling.next), 1);
+	__builtin_prefetch(entry_at(entries, entry->order.prev), 1);
+	__builtin_prefetch(entry_at(entries, entry->order.next), 1);
+}
+
 static uint32_t find_object(const struct index *index, uint16_t pool, uint64_t number)
 {
 	uint32_t id = *hash_head(&index->object_hash, key_hash(number, 0, pool));

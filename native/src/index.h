@@ -13,6 +13,19 @@ struct key {
 	uint16_t pool; /* slot */
 };
 
+/* Keys of one pool that are looked up one after the other. */
+struct key_run {
+	const uint64_t *objects;
+	const uint64_t *indexes;
+	uint64_t at; /* the one whose turn it is */
+	uint64_t n;
+};
+
+static inline struct key key_run_at(const struct key_run *keys, uint64_t at, uint16_t pool)
+{
+	return (struct key){ .object = keys->objects[at], .index = (uint32_t)keys->indexes[at], .pool = pool };
+}
+
 /* A file or a swap area.  It exists while it has a page. */
 struct object {
 	uint64_t object;
@@ -41,6 +54,10 @@ bool index_reserve_pools(struct index *index, uint32_t n);
 
 /* The entry of the key, or 0. */
 uint32_t index_find(const struct index *index, const struct key *key);
+/* Hints to the CPU: what looking up the next two keys will touch, each one step further than the last time. */
+void index_prefetch_keys(const struct index *index, const struct key_run *keys, uint16_t pool);
+/* For a page that will be removed soon: what that touches. */
+void index_prefetch_removal(const struct index *index, uint32_t id);
 /* A new entry for a key that has none; all but the key is zero. */
 enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret);
 /* Frees the entry, and its object with the last page. */

@@ -12,6 +12,7 @@
 /* Objects moved, or looked at, in one go, before others get the lock: tens of microseconds.  Where others wait for it
  * giving it up costs about as much as moving ten objects. */
 #define MOVE_STEP 64
+#define AHEAD_FRAMES 4
 #define LOOK_STEP 512
 
 static void enter_chunk(struct move *m, uint32_t end_pfn)
@@ -56,14 +57,17 @@ static uint32_t place_inside(struct move *m, uint32_t id, uint32_t size, bool pa
 	struct admission page = { .bytes = size, .persistent = true, .moves = true, .depth = ADMIT_CLEAN };
 	uint64_t evicted = held->stats.clean_evicted;
 	enum admit_result result;
+	uint32_t victim;
 	uint32_t place;
 	uint32_t pfn;
 
 	if (packed) {
 		result = admit_packed(held, &page, id, &place);
 	} else {
-		result = admit_frame(held, &page, &pfn);
+		result = admit_frame(held, &page, &pfn, &victim);
 		if (result == ADMIT_OK) {
+			if (victim)
+				(void)shrink_drop(held, victim);
 			frame_take(&held->region->frames, pfn, FRAME_SWAP, id);
 			place = pfn << UNITS_SHIFT;
 		}
@@ -111,6 +115,16 @@ static bool has_hole(const struct move *m, uint32_t size)
 	return !reserve_is_dense(reserve) && reserve_free(reserve) >= units_of(size);
 }
 
+/* A hint to the CPU: the entry of a raw page some frames ahead. */
+static void prefetch_ahead(const struct move *m)
+{
+	const struct frame_table *frames = &m->store->held.region->frames;
+	uint32_t pfn = m->walk.pfn + AHEAD_FRAMES;
+
+	if (pfn < m->walk.end_pfn && frame_state(frames, pfn) == FRAME_SWAP)
+		__builtin_prefetch(holdings_entry(&m->store->held, frames->owner[pfn]), 1);
+}
+
 /* With the lock held. */
 static enum move_turn move_some(struct move *m)
 {
@@ -123,6 +137,7 @@ static enum move_turn move_some(struct move *m)
 		uint32_t id = next_object(m, &looked);
 		uint32_t size = id ? holdings_entry(held, id)->size : 0;
 
+		prefetch_ahead(m);
 		if (!id) {
 			turn = looked < LOOK_STEP ? MOVE_DONE : MOVE_AGAIN;
 		} else if (move_as_kept(m, id)) {

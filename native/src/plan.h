@@ -9,7 +9,8 @@
 /* What must leave, and where it can go. */
 struct plan_task {
 	uint64_t frames;
-	uint64_t drops;    /* clean pages and copied objects */
+	uint64_t clean;    /* pages */
+	uint64_t drops;    /* copied objects */
 	uint64_t uncopied; /* objects */
 	uint64_t bytes;    /* of them, each rounded up to a unit: what they take elsewhere */
 	uint64_t room;     /* bytes that can be moved elsewhere */

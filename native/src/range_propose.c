@@ -52,7 +52,8 @@ static struct plan_task task_of(const struct search *search, const struct conten
 
 	return (struct plan_task){
 		.frames = request->frames,
-		.drops = content->clean + whole(content->copied),
+		.clean = content->clean,
+		.drops = whole(content->copied),
 		.uncopied = whole(content->uncopied),
 		.bytes = content_bytes(content),
 		.room = content->uncopied ? room_of(search, content) : 0,
@@ -66,19 +67,24 @@ static struct plan_task task_of(const struct search *search, const struct conten
 	};
 }
 
-/* Nothing is cheaper than free frames, as far as the region has some, and for the rest clean pages, or,
- * if there are any packed ones, copied objects in spans so sparse that eight frames are free for one. */
+/* Nothing is cheaper than free frames, as far as the region has some, and for the rest either clean pages or copied
+ * objects, if there are any packed ones in spans so sparse that eight frames are free for one. */
 static uint64_t floor_of(const struct search *search)
 {
 	const struct frame_table *frames = search->table->frames;
 	uint64_t free = min_u64(search->request->frames, frames->held[FRAME_FREE]);
 	uint64_t held = search->request->frames - free;
-	struct plan_task task = { .frames = search->request->frames,
-				  .drops = frames->held[FRAME_PACKED] ? held / 8 : held,
-				  .zero = search->request->zero };
+	uint64_t sparse = frames->held[FRAME_PACKED] ? 8 : 1;
+	uint64_t frames_clean = min_u64(held, frames->held[FRAME_CLEAN]);
+	struct plan_task clean = { .frames = search->request->frames, .clean = frames_clean, .zero = search->request->zero };
+	struct plan_task copied = clean;
 	struct plan nothing = { 0 };
 
-	return plan_price(&task, &nothing, &search->request->cost);
+	clean.drops = (held - frames_clean) / sparse;
+	copied.clean = 0;
+	copied.drops = held / sparse;
+	return min_u64(plan_price(&clean, &nothing, &search->request->cost),
+		       plan_price(&copied, &nothing, &search->request->cost));
 }
 
 static bool is_settled(const struct search *search)

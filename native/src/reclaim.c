@@ -11,10 +11,9 @@
  * dropped last, so that an allocation which fails at the device costs none.  5. the lock is given up
  * every few hundred pages, and never held while waiting.
  */
+#include "drop.h"
 #include "evacuate.h"
 
-/* Pages dropped in one go, or frames passed over, before others get the lock (as in move.c). */
-#define STEP 256
 /* Frames zeroed between two looks at the clock. */
 #define ZERO_STEP 64
 
@@ -27,8 +26,8 @@ struct reclaim {
 	uint32_t start_pfn;
 	uint32_t end_pfn;
 	uint32_t range;
-	uint64_t frontswap_dropped;
 	struct evacuation evacuation;
+	struct drop drop;
 };
 
 static uint64_t elapsed(const struct reclaim *r)
@@ -39,95 +38,6 @@ static uint64_t elapsed(const struct reclaim *r)
 static bool is_late(const struct reclaim *r)
 {
 	return clock_now_ns(&r->store->clock) > r->deadline_ns;
-}
-
-/* ---- drop -------------------------------------------------------------------------------------------- */
-
-/* False: a persistent page without a copy. */
-static bool drop_resident(struct reclaim *r, uint32_t id)
-{
-	if (!(holdings_entry(&r->store->held, id)->flags & ENTRY_COPY))
-		return false;
-	shrink_drop_resident(&r->store->held, id);
-	r->frontswap_dropped++;
-	return true;
-}
-
-/* Drops all objects of the span, which is gone with the last. */
-static bool drop_span(struct reclaim *r, uint32_t span_id, uint32_t *dropped)
-{
-	const struct span *span = packing_span(&r->store->held.region->packing, span_id);
-	uint32_t left = span->used;
-	uint32_t slot = 0;
-	uint32_t id;
-
-	for (*dropped = left; left; left--) {
-		slot = span_next_used(span, slot, &id);
-		if (!drop_resident(r, id))
-			return false;
-		slot++;
-	}
-	return true;
-}
-
-static bool drop_frame(struct reclaim *r, uint32_t pfn, uint32_t *dropped)
-{
-	const struct frame_table *frames = &r->store->held.region->frames;
-	uint32_t owner = frames->owner[pfn];
-
-	*dropped = 1;
-	switch (frame_state(frames, pfn)) {
-	case FRAME_CLEAN:
-		shrink_drop(&r->store->held, owner);
-		r->report->clean_dropped++;
-		return true;
-	case FRAME_SWAP:
-		return drop_resident(r, owner);
-	case FRAME_PACKED:
-		return drop_span(r, owner, dropped);
-	default:
-		*dropped = 0;
-		return true;
-	}
-}
-
-/* One step of a pass from *pfn on, under the lock: STEP frames, or fewer if they hold many objects. */
-static enum tms_reason drop_step(struct reclaim *r, bool clean, uint32_t *pfn)
-{
-	const struct frame_table *frames = &r->store->held.region->frames;
-	uint32_t done = 0;
-	uint64_t left = 0; /* pages that did */
-	bool empty = true;
-
-	if (is_late(r))
-		return TMS_REASON_TIME;
-	if (store_enter(r->store))
-		return TMS_REASON_CLOSED;
-	while (*pfn < r->end_pfn && done < STEP && empty) {
-		uint32_t dropped = 1;
-
-		if ((frame_state(frames, *pfn) == FRAME_CLEAN) == clean) {
-			empty = drop_frame(r, *pfn, &dropped);
-			left += dropped;
-		}
-		done += dropped ? dropped : 1;
-		++*pfn;
-	}
-	clock_spend(&r->store->clock, left * r->request->cost.drop_ns);
-	store_leave(r->store);
-	return empty ? TMS_REASON_NONE : TMS_REASON_SPILL;
-}
-
-/* Frontswap pages first, clean pages in a pass of their own: they are what an abort should not cost. */
-static enum tms_reason drop_window(struct reclaim *r)
-{
-	enum tms_reason reason = TMS_REASON_NONE;
-
-	(void)fault_fires(r->store->faults, TMS_FAULT_BEFORE_DROP);
-	for (int pass = 0; pass < 2; pass++)
-		for (uint32_t pfn = r->start_pfn; pfn < r->end_pfn && reason == TMS_REASON_NONE;)
-			reason = drop_step(r, pass == 1, &pfn);
-	return reason;
 }
 
 static enum tms_reason zero_window(struct reclaim *r)
@@ -170,7 +80,7 @@ static enum tms_reason empty_window(struct reclaim *r)
 		reason = evacuate(&r->evacuation);
 	r->report->write_ns = before_ns = elapsed(r);
 	if (reason == TMS_REASON_NONE)
-		reason = drop_window(r);
+		reason = drop_window(&r->drop);
 	r->report->drop_ns = elapsed(r) - before_ns;
 	before_ns = elapsed(r);
 	if (reason == TMS_REASON_NONE)
@@ -190,6 +100,7 @@ static void account(struct reclaim *r, enum tms_reason reason)
 	uint64_t dropped_written;
 
 	report->reason = (int32_t)reason;
+	report->clean_dropped = r->drop.clean;
 	report->migrated_inside = move->inside;
 	report->migrated_reserve = move->reserve;
 	report->clean_evicted = move->clean_evicted;
@@ -201,8 +112,8 @@ static void account(struct reclaim *r, enum tms_reason reason)
 	report->waited_ns = r->evacuation.waited_ns;
 	/* What this allocation wrote as it was kept leaves in the drop pass; the rest had its copy before. */
 	dropped_written = report->paged_out - min_u64(report->paged_out, writeback->compressed);
-	if (r->frontswap_dropped > dropped_written)
-		report->copied_dropped = r->frontswap_dropped - dropped_written;
+	if (r->drop.frontswap > dropped_written)
+		report->copied_dropped = r->drop.frontswap - dropped_written;
 	stats->allocs_by_reason[reason]++;
 	stats->alloc_clean_dropped += report->clean_dropped;
 	stats->alloc_copied_dropped += report->copied_dropped;
@@ -319,6 +230,12 @@ static int begin(struct reclaim *r)
 	r->evacuation = (struct evacuation){
 		.store = r->store, .request = r->request, .window = window, .deadline_ns = r->deadline_ns
 	};
+	r->drop = (struct drop){ .store = r->store,
+				 .deadline_ns = r->deadline_ns,
+				 .clean_ns = r->request->cost.clean_ns,
+				 .drop_ns = r->request->cost.drop_ns,
+				 .start_pfn = r->start_pfn,
+				 .end_pfn = r->end_pfn };
 	r->store->allocations++;
 	clock_spend(&r->store->clock, r->request->cost.t0_ns + window->frames * r->request->cost.frame_ns);
 	return TMS_OK;

@@ -83,7 +83,9 @@ uint32_t region_isolate(struct tms_region *region, uint32_t start_pfn, uint32_t 
 	if (!handle)
 		return 0;
 	for (uint32_t pfn = start_pfn; pfn < end_pfn; pfn++)
-		if (frame_state(&region->frames, pfn) == FRAME_PACKED)
+		if (!frame_chunk(&region->frames, pfn)->frames_frontswap)
+			pfn |= TMS_CHUNK_FRAMES - 1; /* the last one of a chunk without any */
+		else if (frame_state(&region->frames, pfn) == FRAME_PACKED)
 			packing_seal(&region->packing, region->frames.owner[pfn]);
 	return handle;
 }
@@ -120,6 +122,14 @@ void region_read(const struct tms_region *region, uint32_t place, uint32_t bytes
 	memcpy(to, pieces.at[0], pieces.bytes[0]);
 	if (pieces.bytes[1])
 		memcpy(to + pieces.bytes[0], pieces.at[1], pieces.bytes[1]);
+}
+
+const uint8_t *region_look(const struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, uint8_t *scratch)
+{
+	if (!packed || reserve_has(&region->reserve, place))
+		return region->mapping.base + ((size_t)place << UNIT_SHIFT);
+	region_read(region, place, bytes, packed, scratch);
+	return scratch;
 }
 
 void region_write(struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, const uint8_t *from)

@@ -31,6 +31,8 @@ void region_abort(struct tms_region *region, uint32_t handle, uint32_t start_pfn
 
 /* The bytes of an object: in the reserve, raw (place = frame << UNITS_SHIFT), or packed. */
 void region_read(const struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, uint8_t *to);
+/* Where they lie, if that is in one piece; else scratch, which then holds them. */
+const uint8_t *region_look(const struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, uint8_t *scratch);
 /* The same for writing; a raw page with region_write_page's copy. */
 void region_write(struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, const uint8_t *from);
 

@@ -3,7 +3,8 @@
  *
  * Laws: 1. the frame of a persistent page is given up only once its write is complete, or once its bytes
  * lie elsewhere in memory; until then the page is served from where it is.  2. a page may move while a write
- * of it is under way: what is written was copied out before.
+ * of it is under way: what is written was copied out before.  3. an entry that was left behind is no page: no
+ * look-up finds it, nothing counts it, and it is gone before its frame is taken again.
  * Locks: the store's, in every function.
  */
 #include "shrink.h"
@@ -72,18 +73,49 @@ static void free_place(struct holdings *held, const struct entry *entry)
 		frame_release(&region->frames, entry->place >> UNITS_SHIFT);
 }
 
-void shrink_drop(struct holdings *held, uint32_t id)
+bool shrink_drop(struct holdings *held, uint32_t id)
 {
 	const struct entry *entry = holdings_entry(held, id);
+	const bool is_page = !holdings_left_behind(held, id);
 
-	holdings_count(held, id, -1);
+	if (is_page)
+		holdings_count(held, id, -1);
 	if (!(entry->flags & ENTRY_PERSISTENT))
 		(entry->flags & ENTRY_FILL ? evict_forget_filled : evict_forget)(&held->evict, id);
-	if (entry->flags & ENTRY_RESIDENT)
+	if (!is_page)
+		held->region->frames.owner[entry->place >> UNITS_SHIFT] = 0;
+	else if (entry->flags & ENTRY_RESIDENT)
 		free_place(held, entry);
 	if (entry->flags & ENTRY_COPY)
 		spill_put(&held->spill, entry->block);
 	index_remove(&held->index, id);
+	return is_page;
+}
+
+uint32_t holdings_find(struct holdings *held, const struct key *key)
+{
+	uint32_t id = index_find(&held->index, key);
+
+	if (!id || !holdings_left_behind(held, id))
+		return id;
+	(void)shrink_drop(held, id);
+	return 0;
+}
+
+uint32_t shrink_vacate(struct holdings *held, uint32_t start, uint32_t end)
+{
+	uint32_t vacated = frame_vacate_clean(&held->region->frames, start, end);
+
+	held->stats.pages_clean -= vacated;
+	return vacated;
+}
+
+void shrink_settle(struct holdings *held, uint32_t pfn)
+{
+	uint32_t id = frame_left_behind(&held->region->frames, pfn);
+
+	if (id)
+		(void)shrink_drop(held, id);
 }
 
 void shrink_become_copy(struct holdings *held, uint32_t id, uint32_t size, uint8_t form)
@@ -129,8 +161,7 @@ void shrink_move(struct holdings *held, uint32_t id, uint32_t new_place, const u
 	if (!bytes) {
 		size = entry->size;
 		form = entry->flags & (ENTRY_PACKED | ENTRY_DENSE);
-		region_read(held->region, entry->place, size, form & ENTRY_PACKED, kept);
-		bytes = kept;
+		bytes = region_look(held->region, entry->place, size, form & ENTRY_PACKED, kept);
 	}
 	region_write(held->region, new_place, size, form & ENTRY_PACKED, bytes);
 	if (same_list)

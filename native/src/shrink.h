@@ -25,6 +25,7 @@ struct holdings {
 	struct spill spill;
 	uint32_t tried_id;       /* the page that the denser codec was tried on last */
 	uint32_t open_hint;      /* a chunk that had room under its ceilings when one was looked for last */
+	uint32_t evict_next;     /* frame of a chunk at which the next look for its clean pages begins */
 	uint64_t uncopied_units; /* of persistent pages without a completed copy, in region and reserve */
 	struct tms_stats stats; /* what is counted as it happens; the rest is filled in when asked for */
 };
@@ -63,8 +64,37 @@ static inline enum age holdings_age(const struct holdings *held, const struct en
  * takes it out of them.  Every change of an entry's flags, size or place lies between a take and an add. */
 void holdings_count(struct holdings *held, uint32_t id, int sign);
 
-/* The entry and all it has are gone: evicted, flushed or replaced. */
-void shrink_drop(struct holdings *held, uint32_t id);
+/* The entry of a page that was dropped with its window: only the bookkeeping is still there. */
+static inline bool holdings_left_behind(const struct holdings *held, uint32_t id)
+{
+	const struct entry *entry = holdings_entry(held, id);
+
+	return (entry->flags & (ENTRY_PERSISTENT | ENTRY_RESIDENT)) == ENTRY_RESIDENT &&
+	       frame_left_behind(&held->region->frames, entry->place >> UNITS_SHIFT) == id;
+}
+
+/* Hints to the CPU, for a page that will be dropped soon and whose entry is at hand. */
+static inline void holdings_prefetch_drop(const struct holdings *held, uint32_t id)
+{
+	const struct frame_table *frames = &held->region->frames;
+	uint32_t pfn = holdings_entry(held, id)->place >> UNITS_SHIFT;
+
+	index_prefetch_removal(&held->index, id);
+	if (pfn >= frames->frames)
+		return;
+	__builtin_prefetch(&frames->owner[pfn], 1);
+	__builtin_prefetch(&frames->state[pfn], 1);
+}
+
+/* The page of a key, or 0.  What was left behind under the key is removed. */
+uint32_t holdings_find(struct holdings *held, const struct key *key);
+
+/* The entry and all it has are gone: evicted, flushed or replaced.  False: it was only left behind. */
+bool shrink_drop(struct holdings *held, uint32_t id);
+/* The clean pages in [start, end), which is isolated, are gone; their entries are left behind.  How many. */
+uint32_t shrink_vacate(struct holdings *held, uint32_t start, uint32_t end);
+/* Removes what was left behind in a free frame, which is to be taken next. */
+void shrink_settle(struct holdings *held, uint32_t pfn);
 /* A persistent entry with a copy gives up its frame. */
 void shrink_drop_resident(struct holdings *held, uint32_t id);
 /* The same for one whose copy, just completed, has another form. */

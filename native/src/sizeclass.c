@@ -4,7 +4,8 @@
  * Owns: the spans and their slots.  Borrows: frames.
  * Invariants: 1. a span is listed in its class iff it has a free slot and is not sealed.  2. all frames
  * of a span lie in one chunk, are PACKED and name the span as their owner.  3. an empty span does not
- * exist between two calls, but for one just added.  4. class.free_slots is the sum over listed spans.
+ * exist between two calls, but for one just added.  4. class.free_slots is the sum over listed spans; a class is open
+ * iff it lists one.
  * Locks: the store's.
  */
 #include "sizeclass.h"
@@ -69,6 +70,7 @@ static void enlist(struct packing *packing, uint32_t id, struct span *span)
 		return;
 	list_push_front(&class->with_room, &packing->spans, span_link, id);
 	class->free_slots += (uint64_t)span->capacity - span->used;
+	packing->open |= UINT64_C(1) << span->class_id;
 	span->listed = true;
 }
 
@@ -80,6 +82,8 @@ static void delist(struct packing *packing, uint32_t id, struct span *span)
 		return;
 	list_remove(&class->with_room, &packing->spans, span_link, id);
 	class->free_slots -= (uint64_t)span->capacity - span->used;
+	if (!class->with_room.count)
+		packing->open &= ~(UINT64_C(1) << span->class_id);
 	span->listed = false;
 }
 
@@ -266,21 +270,31 @@ void packing_unseal(struct packing *packing, uint32_t id)
 	enlist(packing, id, span);
 }
 
-/* The emptiest of the first spans with room of a class that has a span's worth of free slots, round and round from
- * the class that is next. */
+/* The emptiest of the first spans with room of a class, if the class has a span's worth of free slots; or 0. */
+static uint32_t victim_of_class(const struct packing *packing, const struct size_class *class)
+{
+	uint32_t best = 0;
+	uint32_t look = COMPACT_LOOK;
+
+	for (uint32_t id = class->with_room.first; id && look--; id = packing_span(packing, id)->link.next)
+		if (!best || packing_span(packing, id)->used < packing_span(packing, best)->used)
+			best = id;
+	return best && class->free_slots >= packing_span(packing, best)->capacity ? best : 0;
+}
+
+/* That of the classes with room, round and round from the one that is next. */
 static uint32_t compaction_victim(const struct packing *packing)
 {
-	for (uint32_t i = 0; i < SIZE_CLASSES; i++) {
-		const struct size_class *class = &packing->class[(packing->compact_next + i) % SIZE_CLASSES];
-		uint32_t best = 0;
-		uint32_t look = COMPACT_LOOK;
+	const uint64_t from_next = UINT64_MAX << packing->compact_next;
+	const uint64_t parts[] = { packing->open & from_next, packing->open & ~from_next };
 
-		for (uint32_t id = class->with_room.first; id && look--; id = packing_span(packing, id)->link.next)
-			if (!best || packing_span(packing, id)->used < packing_span(packing, best)->used)
-				best = id;
-		if (best && class->free_slots >= packing_span(packing, best)->capacity)
-			return best;
-	}
+	for (int part = 0; part < 2; part++)
+		for (uint64_t open = parts[part]; open; open &= open - 1) {
+			uint32_t best = victim_of_class(packing, &packing->class[__builtin_ctzll(open)]);
+
+			if (best)
+				return best;
+		}
 	return 0;
 }
 

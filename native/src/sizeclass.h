@@ -50,6 +50,7 @@ struct packing {
 	struct slab spans;
 	uint64_t slot_bytes;
 	struct size_class class[SIZE_CLASSES];
+	uint64_t open; /* bit c: class c lists a span */
 	uint32_t compact_next; /* the class that is looked at first, after one whose objects may not move */
 };
 

@@ -16,14 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
+#include "arena.h"
 
 #define SLAB_SHIFT 12
 #define SLAB_SEGMENT (UINT32_C(1) << SLAB_SHIFT)
+/* So many segments lie where malloc puts them: a small store shall not pay for huge pages. */
+#define SLAB_SMALL 8
 #define SLAB_MAX_ID (UINT32_C(1) << 31)
 
 struct slab {
 	uint8_t **segment;
+	struct arena arena; /* of the segments from SLAB_SMALL on */
 	uint32_t record_size;
 	uint32_t segments;
 	uint32_t end; /* ids at and above were never used */
@@ -38,9 +41,10 @@ static inline void slab_init(struct slab *slab, size_t record_size)
 
 static inline void slab_deinit(struct slab *slab)
 {
-	for (uint32_t i = 0; i < slab->segments; i++)
+	for (uint32_t i = 0; i < slab->segments && i < SLAB_SMALL; i++)
 		free(slab->segment[i]);
 	free(slab->segment);
+	arena_deinit(&slab->arena);
 	slab_init(slab, slab->record_size);
 }
 
@@ -57,7 +61,10 @@ static inline bool slab_grow(struct slab *slab)
 	if (!directory)
 		return false;
 	slab->segment = directory;
-	segment = malloc((size_t)SLAB_SEGMENT * slab->record_size);
+	if (slab->segments < SLAB_SMALL)
+		segment = malloc((size_t)SLAB_SEGMENT * slab->record_size);
+	else
+		segment = arena_take(&slab->arena, (uint64_t)SLAB_SEGMENT * slab->record_size, ARENA_BLOCK_BYTES);
 	if (!segment)
 		return false;
 	slab->segment[slab->segments++] = segment;

@@ -199,6 +199,20 @@ static int start(tms_store *store, tms_region *region, const struct tms_store_co
 	return has_spill(config) ? start_spill(store, config, info) : TMS_OK;
 }
 
+/* It is held for a fraction of a microsecond by puts and gets: whoever finds it taken does better to look again a few
+ * times than to go to sleep, where the C library can do that. */
+static void init_lock(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+#ifdef __GLIBC__
+	(void)pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+	pthread_mutex_init(lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
 int tms_store_create(tms_region *region, const struct tms_store_config *config, struct tms_spill_info *spill_info,
 		     tms_store **ret)
 {
@@ -218,7 +232,7 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 		free(store);
 		return TMS_E_INVALID;
 	}
-	pthread_mutex_init(&store->lock, NULL);
+	init_lock(&store->lock);
 	code = start(store, region, config, spill_info);
 	if (code) {
 		tms_store_destroy(store);

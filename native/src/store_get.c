@@ -2,7 +2,10 @@
  * store_get.c: giving pages back.
  *
  * A page in the region is copied under the lock and decompressed after it.  A page in the spill file is
- * read by an I/O thread while the caller waits, in slices, without holding up anybody else.
+ * read by an I/O thread while the caller waits, in slices, without holding up anybody else.  A batch has several
+ * such reads under way, so that a device that serves them side by side does:
+ *
+ *      wait.request -> oldest load -> next -> ... -> 0
  *
  * Laws: 1. never wrong bytes: what comes from the device is compared with the checksum in the index.
  * 2. a failed load changes nothing: the next one may succeed.  3. a block that is being read stays in
@@ -12,10 +15,15 @@
 
 #include "store.h"
 
+/* Of one batch at the device. */
+#define LOADS_AHEAD 16
+
 /* First the buffer, which O_DIRECT wants aligned. */
 struct load {
 	_Alignas(4096) uint8_t buffer[BLOCK_BYTES];
 	struct io_request io;
+	struct load *next; /* of its batch */
+	uint64_t item;     /* of its batch */
 	uint64_t until_ns;
 	uint64_t check; /* 48 bits */
 	uint32_t block;
@@ -111,15 +119,27 @@ static int end_load(tms_store *store, struct load *load, uint8_t *page)
 	return code;
 }
 
+/* The caller waits no more. */
+static void abandon(tms_store *store, struct load *load)
+{
+	if (io_unwatch(store->io, &load->io))
+		(void)end_load(store, load, NULL);
+}
+
+/* For the oldest load.  All answers but TMS_WAITING end it. */
 static int wait_load(tms_store *store, struct load *load, uint8_t *page, struct tms_wait *wait)
 {
 	uint64_t now_ns = clock_now_ns(&store->clock);
 	uint64_t left_ns = load->until_ns > now_ns ? load->until_ns - now_ns : 0;
+	struct load *next = load->next;
 	int code;
 
 	if (io_wait_request(store->io, &load->io, min_u64(left_ns, wait->slice_ns))) {
-		wait->request = NULL;
+		wait->request = next;
 		wait->until_ns = 0;
+		/* The device works: those behind have a time of their own. */
+		for (now_ns = clock_now_ns(&store->clock); next; next = next->next)
+			next->until_ns = now_ns + store->io_timeout_ns;
 		return end_load(store, load, page);
 	}
 	if (store_is_closed(store))
@@ -129,7 +149,8 @@ static int wait_load(tms_store *store, struct load *load, uint8_t *page, struct 
 	else
 		return TMS_WAITING;
 	wait->until_ns = load->until_ns;
-	tms_wait_cancel(store, wait);
+	wait->request = next;
+	abandon(store, load);
 	pthread_mutex_lock(&store->lock);
 	store->held.stats.load_errors++;
 	pthread_mutex_unlock(&store->lock);
@@ -141,8 +162,12 @@ void tms_wait_cancel(tms_store *store, struct tms_wait *wait)
 	struct load *load = wait->request;
 
 	wait->request = NULL;
-	if (load && *store->present && io_unwatch(store->io, &load->io))
-		(void)end_load(store, load, NULL);
+	while (load && *store->present) {
+		struct load *next = load->next;
+
+		abandon(store, load);
+		load = next;
+	}
 }
 
 /* With the lock held, which it gives up. */
@@ -154,6 +179,10 @@ static int read_resident(tms_store *store, const struct pool *pool, uint32_t id,
 	const uint32_t size = entry->size;
 	uint8_t bytes[TMS_PAGE_SIZE];
 
+	if (!form && entry->flags & ENTRY_RESIDENT)
+		copy_prefetch(mapping_at(&held->region->mapping, entry->place >> UNITS_SHIFT));
+	if (pool_get_removes(pool))
+		holdings_prefetch_drop(held, id);
 	if (entry->flags & ENTRY_FILL)
 		page_fill(page, entry_fill(entry));
 	else
@@ -173,22 +202,28 @@ static int read_resident(tms_store *store, const struct pool *pool, uint32_t id,
 }
 
 /* *load null: a page that must be read is not. */
-static int begin_get(tms_store *store, tms_pool_id pool, struct key *key, uint8_t *page, struct load **load)
+static int begin_get(tms_store *store, tms_pool_id pool, const struct key_run *keys, uint8_t *page, struct load **load)
 {
 	struct holdings *held = &store->held;
 	uint64_t *gets = pool_id_is_persistent(pool) ? &held->stats.swap_loads : &held->stats.clean_gets;
 	int code = store_enter(store);
-	uint32_t id;
+	struct key key;
+	uint32_t id = 0;
+	uint16_t slot;
 
 	if (code)
 		return code;
-	key->pool = pool_slot(&held->pools, pool);
-	id = key->pool ? index_find(&held->index, key) : 0;
+	slot = pool_slot(&held->pools, pool);
+	if (slot) {
+		index_prefetch_keys(&held->index, keys, slot);
+		key = key_run_at(keys, keys->at, slot);
+		id = holdings_find(held, &key);
+	}
 	if (id && holdings_entry(held, id)->flags & (ENTRY_RESIDENT | ENTRY_FILL)) {
 		++*gets;
-		return read_resident(store, &held->pools.pool[key->pool], id, page);
+		return read_resident(store, &held->pools.pool[slot], id, page);
 	}
-	if (!key->pool)
+	if (!slot)
 		code = TMS_E_NO_POOL;
 	else if (!id)
 		code = TMS_MISS;
@@ -202,9 +237,14 @@ static int begin_get(tms_store *store, tms_pool_id pool, struct key *key, uint8_
 	return code == TMS_OK ? TMS_WAITING : code;
 }
 
-int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait)
+static void submit_load(tms_store *store, struct load *load, const struct tms_wait *wait)
 {
-	struct key key = { .object = object, .index = index };
+	load->until_ns = wait->until_ns ? wait->until_ns : clock_now_ns(&store->clock) + store->io_timeout_ns;
+	io_submit(store->io, &load->io);
+}
+
+static int get(tms_store *store, tms_pool_id pool, const struct key_run *keys, uint8_t *page, struct tms_wait *wait)
+{
 	struct load *load = NULL;
 	int code;
 
@@ -212,30 +252,98 @@ int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 		return TMS_E_CLOSED;
 	if (wait && wait->request)
 		return wait_load(store, wait->request, page, wait);
-	code = begin_get(store, pool, &key, page, wait ? &load : NULL);
+	code = begin_get(store, pool, keys, page, wait ? &load : NULL);
 	if (!load)
 		return code;
-	load->until_ns = wait->until_ns ? wait->until_ns : clock_now_ns(&store->clock) + store->io_timeout_ns;
+	submit_load(store, load, wait);
 	wait->request = load;
-	io_submit(store->io, &load->io);
 	return wait_load(store, load, page, wait);
+}
+
+int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait)
+{
+	const uint64_t indexes[] = { index };
+	const struct key_run keys = { .objects = &object, .indexes = indexes, .n = 1 };
+
+	return get(store, pool, &keys, page, wait);
+}
+
+/* A get over many keys: those whose turn has come are answered, or at the device. */
+struct get_batch {
+	tms_store *store;
+	tms_pool_id pool;
+	struct key_run keys;
+	uint8_t *pages;
+	bool *results;
+	int32_t *errors;
+	struct tms_wait *wait;
+};
+
+static void answer(const struct get_batch *batch, uint64_t item, int code)
+{
+	batch->results[item] = code == TMS_OK;
+	batch->errors[item] = code < 0 ? code : TMS_OK;
+}
+
+/* Below zero: the whole batch is at its end. */
+static int begin_loads(struct get_batch *batch)
+{
+	struct tms_wait *wait = batch->wait;
+	struct load *last = wait->request;
+	uint32_t ahead = last != NULL;
+
+	for (; last && last->next; last = last->next)
+		ahead++;
+	for (; wait->done < batch->keys.n && ahead < LOADS_AHEAD; wait->done++) {
+		struct load *load = NULL;
+		int code;
+
+		batch->keys.at = wait->done;
+		code = begin_get(batch->store, batch->pool, &batch->keys, batch->pages + wait->done * PAGE_SIZE, &load);
+		if (code == TMS_E_CLOSED || code == TMS_E_NO_POOL)
+			return code;
+		if (!load) {
+			answer(batch, wait->done, code);
+			continue;
+		}
+		load->item = wait->done;
+		submit_load(batch->store, load, wait);
+		if (last)
+			last->next = load;
+		else
+			wait->request = load;
+		last = load;
+		ahead++;
+	}
+	return TMS_OK;
 }
 
 int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
 		 uint8_t *pages, bool *results, int32_t *errors, struct tms_wait *wait)
 {
+	struct get_batch batch = { store, pool, { .objects = objects, .indexes = indexes, .n = n }, pages, results, errors, wait };
+	int code;
+
+	if (!*store->present)
+		return TMS_E_CLOSED;
 	if (wait->done == 0 && !wait->request)
 		for (uint64_t i = 0; i < n; i++)
 			if (indexes[i] > UINT32_MAX)
 				return TMS_E_INVALID;
-	for (; wait->done < n; wait->done++) {
-		uint64_t i = wait->done;
-		int code = tms_get(store, pool, objects[i], (uint32_t)indexes[i], pages + i * PAGE_SIZE, wait);
+	while ((code = begin_loads(&batch)) == TMS_OK && wait->request) {
+		struct load *load = wait->request;
+		uint64_t item = load->item;
 
-		if (code == TMS_WAITING || code == TMS_E_CLOSED || code == TMS_E_NO_POOL)
+		code = wait_load(store, load, pages + item * PAGE_SIZE, wait);
+		if (code == TMS_WAITING)
 			return code;
-		results[i] = code == TMS_OK;
-		errors[i] = code < 0 ? code : TMS_OK;
+		if (code == TMS_E_CLOSED)
+			break;
+		answer(&batch, item, code);
+	}
+	if (code != TMS_OK) {
+		tms_wait_cancel(store, wait);
+		return code;
 	}
 	for (uint64_t i = 0; i < n; i++)
 		if (errors[i])
@@ -264,7 +372,7 @@ int tms_where_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_
 		if (code)
 			return code;
 		key.pool = pool_slot(&store->held.pools, pool);
-		id = key.pool ? index_find(&store->held.index, &key) : 0;
+		id = key.pool ? holdings_find(&store->held, &key) : 0;
 		places[i] = id ? place_bits(holdings_entry(&store->held, id)) : TMS_PLACE_ABSENT;
 		store_leave(store);
 		if (!key.pool)

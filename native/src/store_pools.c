@@ -76,7 +76,7 @@ int tms_flush_page(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t
 		store_leave(store);
 		return TMS_E_NO_POOL;
 	}
-	id = index_find(&store->held.index, &key);
+	id = holdings_find(&store->held, &key);
 	if (id) {
 		shrink_drop(&store->held, id);
 		(*flush_counter(store, pool))++;
@@ -95,8 +95,8 @@ static bool flush_some(tms_store *store, tms_pool_id pool, uint16_t slot, const 
 
 		if (!id)
 			return false;
-		shrink_drop(&store->held, id);
-		(*flush_counter(store, pool))++;
+		if (shrink_drop(&store->held, id))
+			(*flush_counter(store, pool))++;
 	}
 	return true;
 }

@@ -74,16 +74,20 @@ static enum tms_reject place_raw(tms_store *store, uint32_t id, bool persistent,
 	};
 	enum admit_result result;
 	struct entry *entry;
+	uint32_t victim;
 	uint32_t pfn;
 
-	result = admit_frame(held, &page, &pfn);
+	result = admit_frame(held, &page, &pfn, &victim);
 	if (result != ADMIT_OK)
 		return reject_of(result, kept);
+	/* First the bytes: while they drain past the cache, the bookkeeping goes on. */
+	region_write_page(held->region, pfn, kept->bytes);
+	if (victim)
+		(void)shrink_drop(held, victim);
 	frame_take(&held->region->frames, pfn, persistent ? FRAME_SWAP : FRAME_CLEAN, id);
 	entry = holdings_entry(held, id);
 	entry->place = pfn << UNITS_SHIFT;
 	entry->flags |= ENTRY_RESIDENT;
-	region_write_page(held->region, pfn, kept->bytes);
 	if (!persistent)
 		evict_admit(&held->evict, id);
 	held->stats.swap_incompressible += kept->incompressible;
@@ -117,10 +121,16 @@ static enum tms_reject insert(tms_store *store, const struct key *key, uint32_t 
 static enum tms_reject admit(tms_store *store, const struct key *key, bool persistent, const struct kept *kept)
 {
 	struct holdings *held = &store->held;
-	uint32_t id = index_find(&held->index, key);
+	uint32_t next = held->region->frames.held[FRAME_FREE] ? 0 : evict_next(&held->evict);
+	uint32_t id;
 	enum tms_reject reject;
 	struct entry *entry;
 
+	/* The entry came into the cache when the last one was given up, below; what hangs on it does so while the new
+	 * page's key is looked up. */
+	if (next)
+		holdings_prefetch_drop(held, next);
+	id = index_find(&held->index, key);
 	if (id)
 		shrink_drop(held, id);
 	if (!store->enabled)
@@ -142,30 +152,36 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 		holdings_count(held, id, 1);
 	else
 		index_remove(&held->index, id);
+	if (next)
+		__builtin_prefetch(holdings_entry(held, evict_next(&held->evict)), 1);
 	return reject;
 }
 
-int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, const uint8_t *page)
+static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, const uint8_t *page)
 {
 	const bool persistent = pool_id_is_persistent(pool);
-	struct key key = { .object = object, .index = index };
 	struct tms_stats *stats = &store->held.stats;
 	uint8_t scratch[PACKED_MAX_BYTES];
 	enum tms_reject reject;
 	struct kept kept;
+	struct key key;
+	uint16_t slot;
 	int code;
 
 	if (!*store->present)
 		return TMS_E_CLOSED;
+	copy_prefetch(page);
 	kept = prepare(store, persistent, page, scratch);
 	code = store_enter(store);
 	if (code)
 		return code;
-	key.pool = pool_slot(&store->held.pools, pool);
-	if (!key.pool) {
+	slot = pool_slot(&store->held.pools, pool);
+	if (!slot) {
 		store_leave(store);
 		return TMS_E_NO_POOL;
 	}
+	index_prefetch_keys(&store->held.index, keys, slot);
+	key = key_run_at(keys, keys->at, slot);
 	reject = admit(store, &key, persistent, &kept);
 	if (reject == TMS_REJECTS)
 		(*(persistent ? &stats->swap_stores : &stats->clean_puts))++;
@@ -175,18 +191,28 @@ int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
 }
 
+int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, const uint8_t *page)
+{
+	const uint64_t indexes[] = { index };
+	const struct key_run keys = { .objects = &object, .indexes = indexes, .n = 1 };
+
+	return put(store, pool, &keys, page);
+}
+
 int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
 		 const uint8_t *pages, bool *results)
 {
+	struct key_run keys = { .objects = objects, .indexes = indexes, .n = n };
+
 	for (uint64_t i = 0; i < n; i++)
 		if (indexes[i] > UINT32_MAX)
 			return TMS_E_INVALID;
-	for (uint64_t i = 0; i < n; i++) {
-		int code = tms_put(store, pool, objects[i], (uint32_t)indexes[i], pages + i * PAGE_SIZE);
+	for (; keys.at < n; keys.at++) {
+		int code = put(store, pool, &keys, pages + keys.at * PAGE_SIZE);
 
 		if (code < 0)
 			return code;
-		results[i] = code == TMS_OK;
+		results[keys.at] = code == TMS_OK;
 	}
 	return TMS_OK;
 }

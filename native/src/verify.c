@@ -37,6 +37,8 @@ static void verify_frame(struct audit *audit, uint32_t pfn)
 	bool isolated = frame_is_isolated(frames, pfn);
 	enum frame_state state = frame_state(frames, pfn);
 
+	holds(audit, !frame_left_behind(frames, pfn) || owns_frame(audit, pfn, false),
+	      "frame 4: an entry that was left behind names the frame that it was left behind in");
 	holds(audit, bitmap_test(&frames->free, pfn) == (state == FRAME_FREE && !isolated),
 	      "frame 1: the free set holds exactly the free frames that are not isolated");
 	if (isolated && state != FRAME_FREE)
@@ -160,7 +162,10 @@ static void verify_spans(struct audit *audit)
 			free_slots[span->class_id] += (uint64_t)span->capacity - span->used;
 	}
 	for (uint32_t c = 0; c < SIZE_CLASSES; c++)
-		holds(audit, free_slots[c] == packing->class[c].free_slots, "sizeclass 4: free slots are those of the listed spans");
+		holds(audit,
+		      free_slots[c] == packing->class[c].free_slots &&
+			      (packing->open >> c & 1) == (packing->class[c].with_room.count > 0),
+		      "sizeclass 4: free slots are those of the listed spans, and a class that lists one is open");
 }
 
 /* ---- spill ------------------------------------------------------------------------------------------- */

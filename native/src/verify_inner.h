@@ -12,6 +12,7 @@ struct audit {
 	/* recounted */
 	struct tms_chunk *chunk;
 	uint16_t *users;
+	uint64_t left_behind; /* entries of pages that were dropped with their windows */
 	uint64_t clean, swap, fill, fill_clean, spilled, copied, bytes;
 	uint64_t reserve, reserve_units, uncopied_units;
 };

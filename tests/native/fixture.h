@@ -349,8 +349,8 @@ static inline struct tms_alloc_request request_of(uint64_t frames, int32_t effor
 		.frames = frames,
 		.align_frames = 1,
 		.deadline_ns = UINT64_C(20000000000),
-		.cost = { .t0_ns = 1000, .drop_ns = 100, .object_ns = 2000, .byte_ps = 1000, .zero_ns = 100 },
-		.bound = { .t0_ns = 1000, .drop_ns = 100, .object_ns = 2000, .byte_ps = 1000, .zero_ns = 100 },
+		.cost = { .t0_ns = 1000, .clean_ns = 100, .drop_ns = 100, .object_ns = 2000, .byte_ps = 1000, .zero_ns = 100 },
+		.bound = { .t0_ns = 1000, .clean_ns = 100, .drop_ns = 100, .object_ns = 2000, .byte_ps = 1000, .zero_ns = 100 },
 		.effort = effort,
 	};
 }

@@ -26,6 +26,17 @@ static inline uint32_t pfn_of(const struct fixture *f, tms_pool_id pool, uint32_
 	return entry_of(f, pool, key)->place >> UNITS_SHIFT;
 }
 
+/* A frame that can be taken at once: the page that was to be given up for it is gone. */
+static inline enum admit_result frame_for(struct holdings *held, const struct admission *page, uint32_t *pfn)
+{
+	uint32_t victim = 0;
+	enum admit_result result = admit_frame(held, page, pfn, &victim);
+
+	if (result == ADMIT_OK && victim)
+		(void)shrink_drop(held, victim);
+	return result;
+}
+
 static inline bool lies_in_reserve(const struct fixture *f, uint32_t key)
 {
 	const struct entry *entry = entry_of(f, f->swap, key);

@@ -28,7 +28,7 @@ static uint32_t frame_for_clean(void)
 	const struct admission page = { .bytes = RAW, .depth = ADMIT_CLEAN };
 	uint32_t pfn;
 
-	return admit_frame(held, &page, &pfn) == ADMIT_OK ? pfn : PFN_NONE;
+	return frame_for(held, &page, &pfn) == ADMIT_OK ? pfn : PFN_NONE;
 }
 
 static enum admit_result admit_swap(uint32_t bytes, uint32_t id, uint32_t *place)
@@ -210,7 +210,7 @@ static void no_more_is_given_up_than_the_depth_says(void)
 	for (int depth = ADMIT_FREE; depth <= ADMIT_ANY; depth++) {
 		const struct admission page = { .bytes = RAW, .persistent = true, .depth = (enum admit_depth)depth };
 
-		CHECK_EQ(admit_frame(held, &page, &pfn), depth == ADMIT_FREE ? ADMIT_FULL : ADMIT_OK);
+		CHECK_EQ(frame_for(held, &page, &pfn), depth == ADMIT_FREE ? ADMIT_FULL : ADMIT_OK);
 		CHECK_EQ(held->stats.clean_evicted, depth);
 		CHECK_EQ(held->stats.swap_evicted, 0);
 		if (depth != ADMIT_FREE)
@@ -219,7 +219,7 @@ static void no_more_is_given_up_than_the_depth_says(void)
 	for (uint32_t i = 1; i < 10; i++) {
 		const struct admission page = { .bytes = RAW, .persistent = true, .depth = ADMIT_ANY };
 
-		CHECK_EQ(admit_frame(held, &page, &pfn), ADMIT_OK);
+		CHECK_EQ(frame_for(held, &page, &pfn), ADMIT_OK);
 		CHECK_EQ(held->stats.swap_evicted, i);
 		frame_take(&held->region->frames, pfn, FRAME_ALLOCATED, 0);
 	}
@@ -242,7 +242,7 @@ static void the_coldest_copied_page_gives_up_its_frame_first(void)
 	for (uint32_t key = 0; key < 5; key++)
 		CHECK_EQ(fixture_get(&f, f.swap, key, bytes), TMS_OK);
 	for (uint32_t key = 5; key < 20; key++) {
-		CHECK_EQ(admit_frame(held, &page, &pfn), ADMIT_OK);
+		CHECK_EQ(frame_for(held, &page, &pfn), ADMIT_OK);
 		CHECK_EQ(fixture_place(&f, f.swap, key), TMS_PLACE_SPILL);
 		frame_take(&held->region->frames, pfn, FRAME_ALLOCATED, 0);
 	}
@@ -264,7 +264,7 @@ static void packed_copies_give_up_their_span_together(void)
 		packed++;
 	}
 	CHECK(copy_out(&f, 0, FRAMES));
-	CHECK_EQ(admit_frame(held, &page, &pfn), ADMIT_OK);
+	CHECK_EQ(frame_for(held, &page, &pfn), ADMIT_OK);
 	CHECK(held->stats.swap_evicted > 1);
 	CHECK_VERIFIES(f.store);
 	for (uint32_t key = 0; key < packed; key++)
@@ -283,10 +283,10 @@ static void a_copied_page_in_a_range_that_is_being_emptied_keeps_its_frame(void)
 	fill(f.swap, 0, FRAMES, RAW);
 	CHECK(copy_out(&f, 0, FRAMES));
 	range = region_isolate(held->region, 0, FRAMES - 1);
-	CHECK_EQ(admit_frame(held, &page, &pfn), ADMIT_FULL); /* among the coldest */
+	CHECK_EQ(frame_for(held, &page, &pfn), ADMIT_FULL); /* among the coldest */
 	region_abort(held->region, range, 0, FRAMES - 1);
 	range = region_isolate(held->region, 1, FRAMES);
-	CHECK_EQ(admit_frame(held, &page, &pfn), ADMIT_OK);
+	CHECK_EQ(frame_for(held, &page, &pfn), ADMIT_OK);
 	CHECK_EQ(pfn, 0);
 	region_abort(held->region, range, 1, FRAMES);
 	CHECK_VERIFIES(f.store);

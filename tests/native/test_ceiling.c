@@ -48,7 +48,7 @@ static void a_chunk_holds_no_more_than_its_share_of_a_window(void)
 static void what_the_cpu_has_time_for_is_kept_too(void)
 {
 	const struct tms_ceiling contract = {
-		.window_chunks = 2, .drops_ns = UINT64_MAX, .cpu_ns = 2 * 600000, .frame_ns = 10, .drop_ns = 100, .object_ns = 3000, .byte_ps = 500, .device_bytes = FULL
+		.window_chunks = 2, .drops_ns = UINT64_MAX, .cpu_ns = 2 * 600000, .frame_ns = 10, .clean_ns = 100, .drop_ns = 100, .object_ns = 3000, .byte_ps = 500, .device_bytes = FULL
 	};
 	const struct tms_ceilings ceilings = { .contract = { contract }, .contracts = 1, .frontswap_permille = 1000 };
 	uint32_t keys;

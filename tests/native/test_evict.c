@@ -8,10 +8,10 @@
 static struct slab entries;
 static bool barred[MANY + 1]; /* not usable */
 
-static bool is_usable(const void *context, uint32_t id)
+static enum evict_answer ask(const void *context, uint32_t id)
 {
 	(void)context;
-	return !barred[id];
+	return barred[id] ? EVICT_NO : EVICT_YES;
 }
 
 static void open_order(struct evict *evict, int order)
@@ -26,7 +26,7 @@ static void open_order(struct evict *evict, int order)
 /* The next to be given up, which goes. */
 static uint32_t give_up(struct evict *evict)
 {
-	uint32_t id = evict_victim(evict, is_usable, NULL);
+	uint32_t id = evict_victim(evict, ask, NULL);
 
 	if (id)
 		evict_forget(evict, id);
@@ -96,7 +96,7 @@ static void sieve_keeps_its_hand_when_the_page_under_it_goes(void)
 
 	open_order(&evict, TMS_ORDER_SIEVE);
 	admit_up_to(&evict, 1, 4);
-	CHECK_EQ(evict_victim(&evict, is_usable, NULL), 1);
+	CHECK_EQ(evict_victim(&evict, ask, NULL), 1);
 	evict_forget(&evict, 1);
 	CHECK_EQ(give_up(&evict), 2);
 	evict_forget(&evict, 3); /* the hand is on it */

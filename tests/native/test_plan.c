@@ -121,6 +121,7 @@ static struct tms_cost any_cost(uint64_t *rng)
 
 	cost.t0_ns = rng_below(rng, 100000);
 	cost.frame_ns = rng_below(rng, 100);
+	cost.clean_ns = rng_below(rng, 20);
 	cost.drop_ns = rng_below(rng, 300);
 	cost.move_ns = rng_below(rng, 2000);
 	cost.move_ps = rng_below(rng, 500);
@@ -155,7 +156,7 @@ static double price_by_hand(const struct plan_task *task, const struct tms_cost 
 		     s.written_objects * (double)cost->object_ns;
 	double device = s.written > 0 ? (double)plan_device_ns(cost, (uint64_t)s.written) : 0;
 	double base = (double)cost->t0_ns + (double)(task->frames * cost->frame_ns) +
-		      ((double)task->drops + s.written_objects) * (double)cost->drop_ns + (task->zero ? (double)(task->frames * cost->zero_ns) : 0);
+		      (double)(task->clean * cost->clean_ns) + ((double)task->drops + s.written_objects) * (double)cost->drop_ns + (task->zero ? (double)(task->frames * cost->zero_ns) : 0);
 
 	return base + (cpu > device ? cpu : device);
 }
@@ -312,12 +313,12 @@ static void a_price_beyond_all_numbers_is_the_highest_number(void)
 
 static void an_empty_task_costs_its_frames_and_drops(void)
 {
-	const struct plan_task task = { .frames = 1000, .drops = 10, .zero = true };
-	const struct tms_cost cost = { .t0_ns = 5, .frame_ns = 7, .drop_ns = 11, .zero_ns = 13 };
+	const struct plan_task task = { .frames = 1000, .clean = 100, .drops = 10, .zero = true };
+	const struct tms_cost cost = { .t0_ns = 5, .frame_ns = 7, .clean_ns = 3, .drop_ns = 11, .zero_ns = 13 };
 	struct plan plan = plan_make(&task, &cost);
 
 	CHECK(plan.feasible);
-	CHECK_EQ(plan_price(&task, &plan, &cost), 5 + 7000 + 110 + 13000);
+	CHECK_EQ(plan_price(&task, &plan, &cost), 5 + 7000 + 300 + 110 + 13000);
 }
 
 int main(void)

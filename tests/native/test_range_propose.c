@@ -132,7 +132,8 @@ static uint64_t room_by_hand(const struct surroundings *around, const struct sum
 static struct plan_task task_by_hand(const struct tms_alloc_request *r, const struct surroundings *around, const struct sum *s)
 {
 	return (struct plan_task){ .frames = r->frames,
-				   .drops = s->clean + s->copied,
+				   .clean = s->clean,
+				   .drops = s->copied,
 				   .uncopied = s->uncopied,
 				   .bytes = s->units * 64,
 				   .room = s->uncopied ? room_by_hand(around, s) : 0,
@@ -216,6 +217,7 @@ static struct tms_alloc_request any_request(uint64_t *rng)
 	r.align_frames = rng_below(rng, 2) ? 1 : UINT64_C(1) << rng_below(rng, 12);
 	r.zero = rng_below(rng, 2);
 	r.cost.frame_ns = rng_below(rng, 3);
+	r.cost.clean_ns = rng_below(rng, 40);
 	r.cost.drop_ns = rng_below(rng, 200);
 	r.cost.object_ns = rng_below(rng, 3) * 1000;
 	r.cost.move_ns = rng_below(rng, 3) * 500;

@@ -109,7 +109,7 @@ static void a_moved_page_keeps_its_bytes_wherever_it_goes(void)
 		} else {
 			uint32_t pfn;
 
-			CHECK_EQ(admit_frame(held, &back, &pfn), ADMIT_OK);
+			CHECK_EQ(frame_for(held, &back, &pfn), ADMIT_OK);
 			frame_take(&held->region->frames, pfn, FRAME_SWAP, id);
 			place = pfn << UNITS_SHIFT;
 		}

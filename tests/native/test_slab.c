@@ -2,7 +2,7 @@
 #include "slab.h"
 #include "fixture.h"
 
-#define RECORDS (3 * SLAB_SEGMENT + 100)
+#define RECORDS (3 * SLAB_SMALL * SLAB_SEGMENT + 100) /* beyond the small ones */
 
 struct record {
 	uint64_t value;

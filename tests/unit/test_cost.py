@@ -11,17 +11,20 @@ from tmemstore import CostModel, Effort
 
 def predicted_ns(cost, window):
     """The formula of the docstring, for a window whose pages are all to be written."""
-    drops = window.frames_clean + window.objects_copied + window.objects_uncopied
+    drops = window.objects_copied + window.objects_uncopied
     cpu_ns = window.objects_uncopied * cost.object_ns
     device_ns = window.bytes_uncopied * cost.byte_ps // 1000
     # The device begins once the first batch of 512 KiB is full.
     device_ns += min(window.objects_uncopied, (512 << 10) // 4096) * cost.object_ns
-    return cost.t0_ns + window.frames * cost.frame_ns + drops * cost.drop_ns + max(cpu_ns, device_ns)
+    pages_ns = window.frames_clean * cost.clean_ns + drops * cost.drop_ns
+    return cost.t0_ns + window.frames * cost.frame_ns + pages_ns + max(cpu_ns, device_ns)
 
 
 @pytest.mark.parametrize("object_ns", [77, 77_000])
 def test_the_core_predicts_the_formula(tmp_path, object_ns):
-    cost = CostModel(t0_ns=111, frame_ns=3, drop_ns=55, object_ns=object_ns, byte_ps=1234, compress_permille=1000)
+    cost = CostModel(
+        t0_ns=111, frame_ns=3, clean_ns=7, drop_ns=55, object_ns=object_ns, byte_ps=1234, compress_permille=1000
+    )
     with tmemstore.open("4MiB", tmp_path / "spill.img", storage=cost, codec="none", writeback="back") as tm:
         swap, fs = tm.frontswap(0), tm.cleancache("rootfs")
         for number in range(300):

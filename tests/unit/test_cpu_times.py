@@ -9,7 +9,7 @@ from tmemstore.controller.cost import CostModel
 from tmemstore.controller.cpu_times import CpuSpread, CpuTimes, Work
 
 COST = CostModel(t0_ns=1000, frame_ns=10, drop_ns=200, move_ns=1000, move_ps=100)
-WORK = Work(frames=16384, drops=12_000, moved=9000, moved_bytes=16 << 20)
+WORK = Work(frames=16384, clean=0, drops=12_000, moved=9000, moved_bytes=16 << 20)
 
 
 def spread_of(ratios, cost=COST, work=WORK):
@@ -50,7 +50,7 @@ def test_until_anything_is_known_it_is_on_the_safe_side():
 
 
 def test_small_windows_teach_the_coefficients_and_say_nothing_of_the_spread():
-    small = Work(frames=512, drops=512, moved=0, moved_bytes=0)
+    small = Work(frames=512, clean=0, drops=512, moved=0, moved_bytes=0)
     assert spread_of([20.0] * 200, work=small).factor(COST, 0.999) == 1.5
 
 
@@ -61,9 +61,9 @@ def test_the_oldest_are_forgotten():
 def met(drops, each_ns, moved=0, each_moved_ns=0):
     """Return the report of an allocation in which that was dropped and moved, each in its time."""
     window = plain_window(frames=16384)
-    drop_ns = drops * each_ns + window.frames * COST.frame_ns // 2
+    drop_ns = drops * each_ns
     write_ns = moved * each_moved_ns + COST.t0_ns + window.frames * COST.frame_ns
-    left = {"clean_dropped": drops, "migrated_inside": moved}
+    left = {"copied_dropped": drops, "migrated_inside": moved}
     return plain_report(window=window, drop_ns=drop_ns, write_ns=write_ns, elapsed_ns=drop_ns + write_ns, **left)
 
 
@@ -103,6 +103,21 @@ def test_what_is_answered_follows_a_coefficient_at_once():
     assert cost.move_ns == 3000
 
 
+def test_clean_pages_have_a_coefficient_of_their_own():
+    """Learned from windows with nothing else to drop; what they take elsewhere is not the frontswap pages'."""
+    clean = plain_report(window=plain_window(frames=16384), clean_dropped=16384, drop_ns=16384 * 9, elapsed_ns=10**6)
+    assert followed([clean] * 63).clean_ns == 9
+    both = plain_report(
+        window=plain_window(frames=16384),
+        clean_dropped=10_000,
+        copied_dropped=1000,
+        drop_ns=10_000 * COST.clean_ns + 1000 * 700,
+        elapsed_ns=10**6,
+    )
+    cost = followed([both] * 63)
+    assert (cost.clean_ns, cost.drop_ns) == (COST.clean_ns, 700)
+
+
 def test_small_reclaims_say_nothing_of_a_coefficient():
     cost = followed([met(200, 5000, 200, 50_000)] * 40)
     assert (cost.drop_ns, cost.move_ns) == (COST.drop_ns, COST.move_ns)
@@ -110,4 +125,4 @@ def test_small_reclaims_say_nothing_of_a_coefficient():
 
 def test_windows_that_were_free_tell_what_every_allocation_takes():
     cost = followed([met(0, 0)] * 10)
-    assert cost.t0_ns == COST.t0_ns + 16384 * COST.frame_ns // 2
+    assert cost.t0_ns == COST.t0_ns

@@ -75,7 +75,7 @@ class TestQuantiles:
 
 
 class TestDearestWindow:
-    COST = SimpleNamespace(drop_ns=10, object_ns=1000, byte_ps=2000)
+    COST = SimpleNamespace(clean_ns=5, drop_ns=10, object_ns=1000, byte_ps=2000)
 
     def chunks(self, uncopied, allocated=()):
         names = ["frames_clean", "objects_copied", "objects_uncopied", "bytes_uncopied", "frames_allocated"]

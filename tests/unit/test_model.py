@@ -85,12 +85,12 @@ def test_spread_never_falls_with_the_size():
 def report(elapsed_ns, costs, frames=16384, dropped=16384, **changes):
     window = plain_window(
         frames=frames,
-        frames_clean=dropped,
+        objects_copied=dropped,
         predicted_ns=costs.expected.t0_ns + frames * costs.expected.frame_ns + dropped * costs.expected.drop_ns,
         p99_ns=costs.p99.t0_ns + frames * costs.p99.frame_ns + dropped * costs.p99.drop_ns,
         bound_ns=costs.bound.t0_ns + frames * costs.bound.frame_ns + dropped * costs.bound.drop_ns,
     )
-    took = {"elapsed_ns": elapsed_ns, "cpu_ns": elapsed_ns, "drop_ns": elapsed_ns, "clean_dropped": dropped}
+    took = {"elapsed_ns": elapsed_ns, "cpu_ns": elapsed_ns, "drop_ns": elapsed_ns, "copied_dropped": dropped}
     return plain_report(window=window, **(took | changes))
 
 

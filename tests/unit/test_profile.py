@@ -19,7 +19,7 @@ WHOLE = st.integers(0, 2**48 - 1)
 SAMPLES = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50).map(lambda values: tuple(sorted(values)))
 LANES = st.builds(Lane, WHOLE, WHOLE, SAMPLES)
 PERMILLE = st.integers(0, 2**32 - 1)
-CPUS = st.builds(CpuProfile, *[WHOLE] * 6, PERMILLE, WHOLE, PERMILLE, WHOLE, WHOLE, SAMPLES)
+CPUS = st.builds(CpuProfile, *[WHOLE] * 7, PERMILLE, WHOLE, PERMILLE, WHOLE, WHOLE, SAMPLES)
 DEVICES = st.builds(DeviceId, st.text(), st.text(), st.integers(0, 2**63 - 1), st.sampled_from(["file", "block"]))
 PROFILES = st.builds(
     StorageProfile,
@@ -43,7 +43,7 @@ WHOLE_PROFILE = StorageProfile(
     random_write=Lane(200_000, 60_000),
     random_read=Lane(95_000, 12_000),
     sync_ns=(1_000_000, 9_000_000),
-    cpu=CpuProfile(800, 2, 30, 100, 60, 4_000, 400, 12_000, 850, 650, 30, (900, 1000, 1200)),
+    cpu=CpuProfile(800, 2, 4, 30, 100, 60, 4_000, 400, 12_000, 850, 650, 30, (900, 1000, 1200)),
     device=DeviceId("ext4", "/dev/mmcblk1p3", 64 << 30, "file"),
     notes=("measured in a test",),
 )

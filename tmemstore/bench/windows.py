@@ -20,7 +20,8 @@ def dearest_start(chunks: NDArray[np.void], cost: CostModel, frames: int, region
     starts = np.arange(0, region_frames - frames + 1, CHUNK_FRAMES) // CHUNK_FRAMES
     column = {name: chunks[name].astype(np.float64) for name in chunks.dtype.names or ()}
     price = (
-        (column["frames_clean"] + column["objects_copied"] + column["objects_uncopied"]) * cost.drop_ns
+        column["frames_clean"] * cost.clean_ns
+        + (column["objects_copied"] + column["objects_uncopied"]) * cost.drop_ns
         + column["objects_uncopied"] * cost.object_ns
         + column["bytes_uncopied"] * cost.byte_ps / 1000
     )

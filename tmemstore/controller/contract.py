@@ -109,6 +109,7 @@ class Ceiling:
     drops_ns: int
     cpu_ns: int
     frame_ns: int
+    clean_ns: int
     drop_ns: int
     object_ns: int
     byte_ps: int
@@ -122,8 +123,9 @@ class Ceiling:
         import numpy as np
 
         counts = {name: chunks[name].astype(np.int64) for name in _COUNTED}
-        drops = np.maximum(0, CHUNK_FRAMES - counts["frames_frontswap"]) + counts["objects_copied"]
-        base_ns = CHUNK_FRAMES * self.frame_ns + (drops + counts["objects_uncopied"]) * self.drop_ns
+        clean = np.maximum(0, CHUNK_FRAMES - counts["frames_frontswap"])
+        drops = counts["objects_copied"] + counts["objects_uncopied"]
+        base_ns = CHUNK_FRAMES * self.frame_ns + clean * self.clean_ns + drops * self.drop_ns
         moves_ns = counts["objects_uncopied"] * self.object_ns + counts["bytes_uncopied"] * self.byte_ps // 1000
         size = min(self.window_chunks, len(chunks))
         ends = (np.cumsum([0, *column]) for column in (base_ns + moves_ns, moves_ns, counts["bytes_uncopied"]))
@@ -186,13 +188,13 @@ class Layout:
         self._can_write = can_write
 
     def _least_ns(self, contract: Contract, chunks: int, cost: CostModel) -> int:
-        """What a window takes in which every frame is one drop."""
+        """What a window full of clean pages takes."""
         frames = min(chunks * CHUNK_FRAMES, self._region_frames)
         return cost.t0_ns + _REACTION_NS + frames * self._least_frame_ns(contract, cost)
 
     @staticmethod
     def _least_frame_ns(contract: Contract, cost: CostModel) -> int:
-        return cost.frame_ns + cost.drop_ns + (cost.zero_ns if contract.zero else 0)
+        return cost.frame_ns + cost.clean_ns + (cost.zero_ns if contract.zero else 0)
 
     def check(self, contract: Contract, cost: CostModel) -> None:
         """`ContractError` if no store could keep the contract, naming the largest window that can be had."""
@@ -229,7 +231,7 @@ class Layout:
         available_ns = max(0, contract.deadline_ns - cost.t0_ns - _REACTION_NS - zero_ns)
         drops_ns, device_bytes = available_ns, UNLIMITED
         if contract.kind == "soft":
-            least_ns = frames * (cost.frame_ns + cost.drop_ns)
+            least_ns = frames * (cost.frame_ns + cost.clean_ns)
             full_ns = frames * (cost.frame_ns + self._per_frame * cost.drop_ns)
             drops_ns = max(least_ns, min(available_ns // 2, full_ns))
             device_ns = available_ns - drops_ns - pending_ns(contract.deadline_ns)
@@ -242,6 +244,7 @@ class Layout:
             drops_ns=drops_ns,
             cpu_ns=available_ns,
             frame_ns=cost.frame_ns,
+            clean_ns=cost.clean_ns,
             drop_ns=cost.drop_ns,
             object_ns=max(cost.move_ns, cost.object_ns),
             byte_ps=cost.move_ps,

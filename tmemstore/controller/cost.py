@@ -1,6 +1,7 @@
 """The cost model: how long it takes to empty a window, from a few coefficients.
 
-    T(window) = t0 + frames * frame + drops * drop + zeroed frames * zero + max(cpu lane, device lane)
+    T(window) = t0 + frames * frame + clean pages * clean + drops * drop + zeroed frames * zero
+                + max(cpu lane, device lane)
     cpu lane    = moved * move + moved bytes * move_ps + compressed * compress + written * object
     device lane = written bytes * byte_ps + spread(written bytes)
 
@@ -19,22 +20,33 @@ from tmemstore._binding import ffi, lib
 SPREAD_BYTES: Final = tuple(lib.TMS_SPREAD_FIRST_BYTES << i for i in range(lib.TMS_SPREAD_POINTS))
 """The sizes of a write that `CostModel.spread_ns` has an entry for."""
 
-_SCALED: Final = ("t0_ns", "frame_ns", "drop_ns", "move_ns", "move_ps", "compress_ns", "object_ns", "zero_ns")
+_SCALED: Final = (
+    "t0_ns",
+    "frame_ns",
+    "clean_ns",
+    "drop_ns",
+    "move_ns",
+    "move_ps",
+    "compress_ns",
+    "object_ns",
+    "zero_ns",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
     """Coefficients, in ns (`*_ps`: picoseconds a byte as kept). `source`: "measured" or "assumed".
 
-    `t0_ns`: an allocation of one free frame. `frame_ns`: isolating and claiming each frame. `drop_ns`: dropping one
-    page. `move_ns`, `move_ps`: migrating one object, and each byte of it. `compress_ns`, `compress_permille`: making
-    one object smaller, and what is left of it (1000: nothing is gained). `object_ns`: gathering one object for a
-    write. `byte_ps`: the device, a byte. `zero_ns`: zeroing one frame. `spread_ns`: what a write of 64 KiB, 128 KiB,
-    ... 2 GiB may take beyond that (16 values; empty: nothing).
+    `t0_ns`: an allocation of one free frame. `frame_ns`: isolating and claiming each frame. `clean_ns`: giving up one
+    clean page. `drop_ns`: dropping one frontswap page that has a copy. `move_ns`, `move_ps`: migrating one object, and
+    each byte of it. `compress_ns`, `compress_permille`: making one object smaller, and what is left of it (1000:
+    nothing is gained). `object_ns`: gathering one object for a write. `byte_ps`: the device, a byte. `zero_ns`: zeroing
+    one frame. `spread_ns`: what a write of 64 KiB, 128 KiB, ... 2 GiB may take beyond that (16 values; empty: nothing).
     """
 
     t0_ns: int = 5_000
     frame_ns: int = 25
+    clean_ns: int = 5
     drop_ns: int = 100
     move_ns: int = 300
     move_ps: int = 150

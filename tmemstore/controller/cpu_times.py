@@ -21,6 +21,9 @@ _PRIOR: Final = 4
 _NOTICEABLE: Final = 0.05
 """A coefficient that moves by more asks for a new spread at once."""
 _DROPS_MIN: Final = 256
+_CLEAN_MIN: Final = 4096
+_CLEAN_BESIDE: Final = 16
+"""Of a window with more clean pages for each dropped one it cannot be told which took the time."""
 _MOVED_MIN: Final = 256
 """Smaller reclaims say more about their overhead than about a coefficient."""
 _SAMPLES: Final = 4096
@@ -40,16 +43,17 @@ def spare_rank(count: int, confidence: float) -> int:
 
 
 class Work(NamedTuple):
-    """What an allocation did on the CPU: frames of the window, pages dropped, objects moved, bytes of them."""
+    """What an allocation did on the CPU: frames, clean pages given up, others dropped, objects moved, their bytes."""
 
     frames: int
+    clean: int
     drops: int
     moved: int
     moved_bytes: int
 
     def predicted_ns(self, cost: CostModel) -> int:
         """The time that this takes by these coefficients."""
-        ns = cost.t0_ns + self.frames * cost.frame_ns + self.drops * cost.drop_ns
+        ns = cost.t0_ns + self.frames * cost.frame_ns + self.clean * cost.clean_ns + self.drops * cost.drop_ns
         return ns + self.moved * cost.move_ns + self.moved_bytes * cost.move_ps // 1000
 
 
@@ -93,7 +97,7 @@ class CpuSpread:
         least = 1.0 if count >= _ENOUGH else _FIRST if self._seen >= _ENOUGH else _UNKNOWN
         if not count:
             return least
-        each_ns = np.array([cost.frame_ns, cost.drop_ns, cost.move_ns, cost.move_ps / 1000])
+        each_ns = np.array([cost.frame_ns, cost.clean_ns, cost.drop_ns, cost.move_ns, cost.move_ps / 1000])
         ratios = self._used_ns[:count] / (cost.t0_ns + self._work[:count] @ each_ns)
         rank = spare_rank(count, confidence)
         return min(_MOST, max(least, float(np.partition(ratios, rank - 1)[rank - 1])))
@@ -109,20 +113,21 @@ class CpuTimes:
     def learn(self, report: ReclaimReport, cost: CostModel) -> CostModel:
         """Takes in an allocation that was met; the coefficients that follow."""
         window = report.window
-        drops = report.clean_dropped + report.copied_dropped + report.paged_out
+        clean, drops = report.clean_dropped, report.copied_dropped + report.paged_out
         moved = report.migrated_inside + report.migrated_reserve
         used_ns = report.elapsed_ns - report.waited_ns - report.zero_ns
         changes: dict[str, int] = {}
-        if drops >= _DROPS_MIN:
-            # The pass over the window looks at every frame; that share stands in frame_ns already.
-            beyond_frames_ns = report.drop_ns - window.frames * cost.frame_ns // 2
-            changes["drop_ns"] = self._median("drop_ns", cost.drop_ns, beyond_frames_ns / drops)
+        if drops >= max(_DROPS_MIN, clean // _CLEAN_BESIDE):
+            each_ns = (report.drop_ns - clean * cost.clean_ns) / drops
+            changes["drop_ns"] = self._median("drop_ns", cost.drop_ns, each_ns)
+        elif clean >= _CLEAN_MIN and not drops:
+            changes["clean_ns"] = self._median("clean_ns", cost.clean_ns, report.drop_ns / clean)
         if not report.paged_out and not report.compressed:
             if moved >= _MOVED_MIN:
                 others_ns = cost.t0_ns + window.frames * cost.frame_ns + window.bytes_uncopied * cost.move_ps // 1000
                 changes["move_ns"] = self._median("move_ns", cost.move_ns, (report.write_ns - others_ns) / moved)
-            self._spread.learn(Work(window.frames, drops, moved, window.bytes_uncopied), used_ns, cost)
-        if not (drops or moved or report.compressed):
+            self._spread.learn(Work(window.frames, clean, drops, moved, window.bytes_uncopied), used_ns, cost)
+        if not (clean or drops or moved or report.compressed):
             changes["t0_ns"] = self._median("t0_ns", cost.t0_ns, used_ns - window.frames * cost.frame_ns)
         if any(abs(new - getattr(cost, name)) > _NOTICEABLE * getattr(cost, name) for name, new in changes.items()):
             self._spread.look_again()

@@ -95,7 +95,7 @@ def _sync_and_cpu(document: Mapping[str, Any]) -> Iterator[str]:
         yield "CPU: not measured"
         return
     yield (
-        f"CPU, ns: allocation {cpu['t0_ns']}, frame {cpu['frame_ns']}, drop {cpu['drop_ns']}, "
+        f"CPU, ns: allocation {cpu['t0_ns']}, frame {cpu['frame_ns']}, clean {cpu['clean_ns']}, drop {cpu['drop_ns']}, "
         f"zero {cpu['zero_ns']}, gather {cpu['object_ns']},"
     )
     yield (

@@ -58,7 +58,7 @@ def measure_cpu(*, quick: bool = False) -> CpuProfile:
     Raises `EnvironmentLacks` or `MemoryError` where there is no memory for the buffers (up to 140 MiB, quick 24 MiB).
     """
     effort = _QUICK if quick else _FULL
-    single, empty, dropped, zeroed, migrated = _measure_region(effort)
+    single, empty, vacated, dropped, zeroed, migrated = _measure_region(effort)
     small, whole = _measure_copies(effort)
     codecs = _measure_codecs(effort)
     t0_ns, empty_ns = _median(single), _median(empty)
@@ -68,7 +68,8 @@ def measure_cpu(*, quick: bool = False) -> CpuProfile:
     return CpuProfile(
         t0_ns=max(1, t0_ns),
         frame_ns=max(1, (empty_ns - t0_ns) // _FRAMES),
-        drop_ns=max(1, (_median(dropped) - empty_ns) // _FRAMES),
+        clean_ns=max(1, (_median(vacated) - empty_ns) // _FRAMES),
+        drop_ns=max(1, _median(dropped) // _FRAMES),
         move_ns=max(0, moved_ns - PAGE_SIZE * move_ps // 1000),
         move_ps=move_ps,
         pack_ns=codecs.pack_ns,
@@ -87,18 +88,19 @@ def _median(times: Sequence[int]) -> int:
     return nearest_rank(sorted(times), 0.5)
 
 
-def _measure_region(effort: _Effort) -> tuple[Times, Times, Times, Times, Times]:
+def _measure_region(effort: _Effort) -> tuple[Times, Times, Times, Times, Times, Times]:
     """Allocations on a scratch region, in ns.
 
-    Of one free frame, of a free region, of clean pages; zeroing alone; migrating frontswap pages alone.
+    Of one free frame, of a free region, of clean pages; dropping frontswap pages, zeroing, migrating them alone.
     """
     scratch = Region(_FRAMES * PAGE_SIZE)
     store = TmemStore(scratch, codec="none")
     try:
-        dropped = []
+        vacated = []
         for _ in range(effort.drops):
             _fill(store)
-            dropped.append(_allocation(store, _FRAMES).elapsed_ns)
+            vacated.append(_allocation(store, _FRAMES).elapsed_ns)
+        dropped = [_drops_ns(store) for _ in range(effort.drops)]
         passes = range(effort.passes)
         single = [_allocation(store, 1).elapsed_ns for _ in passes]
         empty = [_allocation(store, _FRAMES).elapsed_ns for _ in passes]
@@ -107,7 +109,7 @@ def _measure_region(effort: _Effort) -> tuple[Times, Times, Times, Times, Times]
     finally:
         store.close()
         scratch.close()
-    return single, empty, dropped, zeroed, migrated
+    return single, empty, vacated, dropped, zeroed, migrated
 
 
 def _fill(store: TmemStore, pages: int = _FRAMES, *, persistent: bool = False) -> int:
@@ -119,8 +121,18 @@ def _fill(store: TmemStore, pages: int = _FRAMES, *, persistent: bool = False) -
     return pool
 
 
+def _drops_ns(store: TmemStore) -> int:
+    """Forgetting frontswap pages, which costs about what giving up the frames of copied ones does."""
+    pool = _fill(store, persistent=True)
+    began_ns = time.perf_counter_ns()
+    store.destroy_pool(pool)
+    return time.perf_counter_ns() - began_ns
+
+
 def _migration_ns(store: TmemStore) -> int:
-    """Frontswap pages fill the lower half of the free region, and leave it for the upper one."""
+    """Frontswap pages fill the lower half of the free region, and leave it for the upper one, as a window left that."""
+    _fill(store)
+    _allocation(store, _FRAMES)
     pool = _fill(store, _MIGRATED, persistent=True)
     request = Request(frames=_MIGRATED, costs=_NoCost(), effort=Effort.MIGRATE, start_pfn=0)
     with allocate(store, request) as contig:

@@ -101,7 +101,8 @@ class Lane:
 class CpuProfile:
     """What a reclaim costs the CPU; times in ns, `move_ps` in picoseconds a byte.
 
-    `t0_ns`: an allocation of one free frame. `frame_ns`: isolating and claiming a frame. `drop_ns`: dropping one page.
+    `t0_ns`: an allocation of one free frame. `frame_ns`: isolating and claiming a frame. `clean_ns`: giving up one
+    clean page. `drop_ns`: dropping one frontswap page that has a copy.
     `move_ns` + bytes * `move_ps` / 1000: migrating one object. `pack_ns`, `pack_permille`: compressing a raw
     page with lz4, and what is left of its bytes; `compress_ns`, `compress_permille`: the same for a page kept as lz4,
     compressed again with zstd. `object_ns`: gathering one object into a write.
@@ -111,6 +112,7 @@ class CpuProfile:
 
     t0_ns: int
     frame_ns: int
+    clean_ns: int
     drop_ns: int
     move_ns: int
     move_ps: int
