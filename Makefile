@@ -11,7 +11,7 @@ BUILT := .venv/.built
 SETUP_FILES := pyproject.toml setup.py
 NATIVE_FILES := native/build_ffi.py $(wildcard native/include/*.h native/src/*.[ch])
 
-C_FILES := $(wildcard native/src/*.c tests/native/*.c)
+C_FILES := $(wildcard native/src/*.c tests/native/*.c tests/instructions/*.c)
 C_LINT := -std=gnu11 -Wall -Wextra -Wshadow -Wvla -Werror -fsyntax-only -Inative/include -Inative/src
 
 # The Python tests run on a copy of the tree, so that the sanitized core never takes the place of the built one.
