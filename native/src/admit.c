@@ -187,7 +187,8 @@ static bool make_room_in_open_chunk(struct holdings *held, const struct wanted *
 		uint32_t chunk = (held->open_hint + look) % table->chunks;
 		const struct tms_chunk *counts = &table->chunk[chunk];
 
-		if (!takes_object(wanted, chunk))
+		/* In one that is being emptied nothing may go, and looking for it would take all of its frames. */
+		if (counts->frames_leaving || !takes_object(wanted, chunk))
 			continue;
 		if (counts->frames_clean && takes_new_frames(wanted, chunk))
 			evict_in_chunk(held, chunk, want);

@@ -15,8 +15,9 @@
 
 #include "store.h"
 
-/* Of one batch at the device. */
-#define LOADS_AHEAD 16
+/* Of one batch at the device: as many as there are I/O threads, which serve reads before writes.  While an allocation is
+ * under way, which waits for writes, a batch begins no load before the one before has ended. */
+#define LOADS_AHEAD 4
 
 /* First the buffer, which O_DIRECT wants aligned. */
 struct load {
@@ -24,6 +25,7 @@ struct load {
 	struct io_request io;
 	struct load *next; /* of its batch */
 	uint64_t item;     /* of its batch */
+	bool alone;        /* begun while an allocation was under way */
 	uint64_t until_ns;
 	uint64_t check; /* 48 bits */
 	uint32_t block;
@@ -71,6 +73,7 @@ static int begin_load(tms_store *store, const struct entry *entry, struct load *
 					.buffer = load->buffer,
 					.watched = true,
 					.release = release_load };
+	load->alone = store->allocations > 0;
 	load->check = (uint64_t)entry->check_high << 32 | entry->check_low;
 	load->block = entry->block;
 	load->size = entry->size;
@@ -294,7 +297,7 @@ static int begin_loads(struct get_batch *batch)
 
 	for (; last && last->next; last = last->next)
 		ahead++;
-	for (; wait->done < batch->keys.n && ahead < LOADS_AHEAD; wait->done++) {
+	for (; wait->done < batch->keys.n && ahead < LOADS_AHEAD && !(last && last->alone); wait->done++) {
 		struct load *load = NULL;
 		int code;
 
