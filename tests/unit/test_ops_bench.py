@@ -111,6 +111,7 @@ class TestCommand:
         assert main([*command, "--format", "json", "--pages", str(_pages_file(tmp_path))]) == 0
         document = json.loads(capsys.readouterr().out)
         assert document["schema"] == "tmemstore.bench.ops/1"
+        assert document["command"].startswith("tmemstore bench ops --groups start")
         assert [row["name"] for row in document["rows"]][1] == "import tmemstore"
         assert json.loads((tmp_path / "ops.json").read_text()) == document
         table = ops_table(document)

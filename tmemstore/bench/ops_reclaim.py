@@ -35,7 +35,7 @@ def rows(region_bytes: int, source: Source, rounds: int, seed: int) -> Iterator[
     yield Row("reclaim", "64 MiB of clean pages", "ms", [each / _MS for each in drops], judged="value", goal=1)
     each_page = [each / WINDOW_PAGES for each in drops]
     yield Row("reclaim", "drop", "ns a page", each_page, judged="value", goal=30)
-    name = "put where a window left a page"
+    name = "put after a drop"
     yield Row("reclaim", name, "ns a page", refills, [_fresh_ns(region_bytes, source)] * rounds, "put into a new frame")
     with closing(Bare(region_bytes, source, seed)) as bare, closing(_Swap(region_bytes, source)) as swap:
         copied, moved = in_turns(rounds, lambda: bare.copy_run_ns(WINDOW_PAGES), swap.migrate_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 from tmemstore.cli import output, results
@@ -98,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
     results.prepare(options.out, path.name)
     with output.progress(wanted=not options.quiet) as show:
         document = ops.run(arguments, show)
+    document["command"] = shlex.join(["tmemstore", *options.command_line])
     try:
         results.save(document, path)
     except OSError as error:
