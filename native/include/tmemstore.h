@@ -2,8 +2,8 @@
  * tmemstore: a reserved contiguous memory area lent to cleancache and frontswap pages only.
  *
  * The only header to include; tmemstore_contig.h, with contiguous ranges and what bounds their time, and
- * tmemstore_floor.h come with it.  Everything between the two cffi marks of each is read by native/build_ffi.py as well, so that the
- * Python binding cannot drift from it; that part stays free of macros.
+ * tmemstore_floor.h, what a machine can do at best, come with it.  Everything between the two cffi marks of each is read
+ * by native/build_ffi.py as well, so that the Python binding cannot drift from it; that part stays free of macros.
  *
  * Laws that hold for every function:
  *   - Nothing here prints, aborts, reads the environment or keeps a hidden global.
@@ -223,7 +223,7 @@ int tms_shared_authorize(tms_store *store, const uint8_t *uuid, bool allow);
  * again with everything unchanged, or give up with tms_wait_cancel.  done counts items whose turn has come: of a
  * batch several may be at the device. */
 struct tms_wait {
-	uint64_t slice_ns; /* longest wait inside one call */
+	uint64_t slice_ns; /* longest wait inside one call, for a batch as for one page */
 	uint64_t done;
 	uint64_t until_ns; /* the core's: of a batch that timed out once, later pages are not waited for */
 	void *request; /* of a batch the oldest */

@@ -51,9 +51,8 @@ static enum evict_answer ask(const void *context, uint32_t id)
 	uint32_t chunk = holdings_entry(wanted->held, id)->place >> UNITS_SHIFT >> CHUNK_SHIFT;
 
 	if (holdings_left_behind(wanted->held, id)) {
-		if (wanted->page->moves)
-			return EVICT_NO; /* an allocation does not clear up what others left */
-		(void)shrink_drop(wanted->held, id);
+		if (!wanted->page->moves) /* an allocation does not clear up what others left */
+			(void)shrink_drop(wanted->held, id);
 		return EVICT_GONE;
 	}
 	return lies_outside_ranges(wanted->held, id) && takes_new_frames(wanted, chunk) ? EVICT_YES : EVICT_NO;
@@ -187,8 +186,8 @@ static bool make_room_in_open_chunk(struct holdings *held, const struct wanted *
 		uint32_t chunk = (held->open_hint + look) % table->chunks;
 		const struct tms_chunk *counts = &table->chunk[chunk];
 
-		/* In one that is being emptied nothing may go, and looking for it would take all of its frames. */
-		if (counts->frames_leaving || !takes_object(wanted, chunk))
+		/* Where all that is in use is being emptied nothing may go, and finding that out would take all frames. */
+		if (counts->frames_leaving == counts->frames_clean + counts->frames_frontswap || !takes_object(wanted, chunk))
 			continue;
 		if (counts->frames_clean && takes_new_frames(wanted, chunk))
 			evict_in_chunk(held, chunk, want);
@@ -206,9 +205,7 @@ static bool make_room_in_open_chunk(struct holdings *held, const struct wanted *
  * stands before it. */
 static bool make_room_past_the_gone(struct holdings *held, const struct wanted *wanted)
 {
-	if (wanted->page->depth < ADMIT_CLEAN || !(wanted->page->moves || held->evict.stopped))
-		return false;
-	return make_room_in_open_chunk(held, wanted, false);
+	return wanted->page->depth >= ADMIT_CLEAN && held->evict.stopped && make_room_in_open_chunk(held, wanted, false);
 }
 
 /* The pages to be given up next all lie in chunks that are at their ceiling, or, where nothing is limited, in a window

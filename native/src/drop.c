@@ -75,6 +75,7 @@ static bool drop_frontswap(struct drop *drop, uint32_t *pfn)
 
 		if (!frame_chunk(frames, *pfn)->frames_frontswap) {
 			*pfn = (uint32_t)min_u64(drop->end_pfn, frame_chunk_end(frames, *pfn >> CHUNK_SHIFT));
+			done++;
 			continue;
 		}
 		empty = drop_frame(drop, *pfn, &dropped);
@@ -90,7 +91,6 @@ static bool drop_frontswap(struct drop *drop, uint32_t *pfn)
 static bool drop_clean(struct drop *drop, uint32_t *pfn)
 {
 	uint32_t stop = (uint32_t)min_u64(drop->end_pfn, (uint64_t)*pfn + CLEAN_STEP);
-
 	uint32_t vacated = shrink_vacate(&drop->store->held, *pfn, stop);
 
 	clock_spend(&drop->store->clock, vacated * drop->clean_ns);

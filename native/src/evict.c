@@ -9,7 +9,8 @@
  *                       ^ hand, moving left
  *
  * Owns: the list and the hand.  Invariants: 1. every ephemeral page with a frame, and every entry that one left
- * behind, is in the list, every same-filled one in filled (first in, first out), and nothing else.  2. the hand names a page of the list or is 0.
+ * behind, is in the list, every same-filled one in filled (first in, first out), and nothing else.  2. the hand names
+ * one of the list or is 0.
  * Law: a page in a range that is being emptied is passed over: giving it up would free nothing.
  * Locks: the store's.
  */
@@ -17,7 +18,7 @@
 
 /* Pages looked at before a put gives up: most of the list may lie in a range being emptied. */
 #define VICTIM_LOOK 256
-/* Entries that windows had left behind which one look removes: a few us. */
+/* Entries that windows left behind which one look meets, and removes: a few us. */
 #define GONE_MAX 64
 /* Marked pages that are unmarked before the next one has to go: the lock is held meanwhile. */
 #define UNMARK_MAX 1024

@@ -11,7 +11,7 @@ struct evict;
 enum evict_answer {
 	EVICT_NO,  /* giving this page up would not help now */
 	EVICT_YES,
-	EVICT_GONE /* it was no page any more; it has left the list, and the caller is to look at the next one */
+	EVICT_GONE /* it is no page any more, and may have left the list: look at the next one */
 };
 
 typedef enum evict_answer (*evict_ask_fn)(const void *context, uint32_t id);
@@ -30,8 +30,8 @@ struct evict {
 	const struct slab *entries; /* borrowed */
 	struct list list;
 	struct list filled; /* same-filled pages: no frame to win, but bookkeeping that must not grow without end */
-	bool stopped;  /* the last look met so many that were gone that it went no further */
 	uint32_t hand; /* SIEVE: where the next look begins; 0: at the oldest */
+	bool stopped;  /* the last look met so many that were gone that it went no further */
 };
 
 /* order: enum tms_order, checked by the caller. */

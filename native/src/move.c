@@ -12,8 +12,9 @@
 /* Objects moved, or looked at, in one go, before others get the lock: tens of microseconds.  Where others wait for it
  * giving it up costs about as much as moving ten objects. */
 #define MOVE_STEP 64
-#define AHEAD_FRAMES 4
 #define LOOK_STEP 512
+/* How far ahead of the walk entries are asked for. */
+#define AHEAD_FRAMES 4
 
 static void enter_chunk(struct move *m, uint32_t end_pfn)
 {

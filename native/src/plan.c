@@ -85,8 +85,8 @@ static uint64_t base_ns(const struct plan_task *task, const struct plan *plan, c
 {
 	uint64_t ns = add_saturated(cost->t0_ns, task->frames, cost->frame_ns, 1);
 
-	/* What was written is dropped from its frame; what was moved has left it. */
 	ns = add_saturated(ns, task->clean, cost->clean_ns, 1);
+	/* What was written is dropped from its frame; what was moved has left it. */
 	ns = add_saturated(ns, task->drops + plan->page_out, cost->drop_ns, 1);
 	return task->zero ? add_saturated(ns, task->frames, cost->zero_ns, 1) : ns;
 }

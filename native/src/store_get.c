@@ -325,10 +325,12 @@ int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 		 uint8_t *pages, bool *results, int32_t *errors, struct tms_wait *wait)
 {
 	struct get_batch batch = { store, pool, { .objects = objects, .indexes = indexes, .n = n }, pages, results, errors, wait };
+	uint64_t began_ns;
 	int code;
 
 	if (!*store->present)
 		return TMS_E_CLOSED;
+	began_ns = clock_now_ns(&store->clock);
 	if (wait->done == 0 && !wait->request)
 		for (uint64_t i = 0; i < n; i++)
 			if (indexes[i] > UINT32_MAX)
@@ -343,6 +345,8 @@ int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 		if (code == TMS_E_CLOSED)
 			break;
 		answer(&batch, item, code);
+		if (clock_now_ns(&store->clock) - began_ns >= wait->slice_ns)
+			return TMS_WAITING;
 	}
 	if (code != TMS_OK) {
 		tms_wait_cancel(store, wait);
@@ -375,8 +379,9 @@ int tms_where_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_
 		if (code)
 			return code;
 		key.pool = pool_slot(&store->held.pools, pool);
-		id = key.pool ? holdings_find(&store->held, &key) : 0;
-		places[i] = id ? place_bits(holdings_entry(&store->held, id)) : TMS_PLACE_ABSENT;
+		id = key.pool ? index_find(&store->held.index, &key) : 0;
+		places[i] = id && !holdings_left_behind(&store->held, id) ? place_bits(holdings_entry(&store->held, id)) :
+									    TMS_PLACE_ABSENT;
 		store_leave(store);
 		if (!key.pool)
 			return TMS_E_NO_POOL;

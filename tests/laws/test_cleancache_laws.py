@@ -213,3 +213,30 @@ def test_the_counters_count(opened):
         stats.clean_puts = 0
     fs.put_page(1, 0, noise(0))
     assert stats.clean_puts == 10
+
+
+@EVICTIONS
+def test_what_is_left_behind_is_no_page(opened, eviction):
+    """The clean pages of a window leave by their frames; whatever the index still holds of them is found by nobody."""
+    tm = opened(region="4MiB", eviction=eviction)
+    fs = tm.cleancache("rootfs")
+    frames = tm.region.frames
+    for index in range(frames):
+        assert fs.put_page(index % 7, index, noise(index))
+    with tm.alloc_contig("2MiB") as contig:
+        gone = contig.report.clean_dropped
+        assert gone == contig.report.window.frames
+        assert tm.stats().pages_clean == frames - gone
+        places = fs.where_many([index % 7 for index in range(frames)], range(frames))
+        assert (places == 0).sum() == gone
+        lost = [index for index in range(frames) if not places[index]]
+        assert get(fs, lost[0] % 7, lost[0]) is None
+        assert fs.put_page(lost[1] % 7, lost[1], noise(10**6))
+        assert get(fs, lost[1] % 7, lost[1]) == noise(10**6)
+        fs.invalidate_page(lost[2] % 7, lost[2])
+        tm.verify()
+    for index in lost[3:]:
+        assert fs.put_page(index % 7, index, noise(index + 1))
+    for index in lost[3:]:
+        assert get(fs, index % 7, index) in (noise(index + 1), None)
+    tm.verify()

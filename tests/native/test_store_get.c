@@ -1,37 +1,5 @@
-/* Giving pages back, from the region and from the spill file. */
-#include "store.h"
-#include "fixture.h"
-
-#define RAW TMS_PAGE_SIZE
-#define SHORTLY NSEC_PER_MSEC
-#define IO_TIMEOUT (30 * NSEC_PER_SEC)
-
-static struct fixture f;
-
-static int open_store(struct fake_clock *fake)
-{
-	return fixture_open(&f, &(struct setup){ .spill = true, .packed = true, .io_timeout_ns = IO_TIMEOUT, .fake = fake });
-}
-
-/* Frontswap pages 0 to n-1, raw and packed in turn, in the spill file only. */
-static uint32_t noise_of(uint32_t key)
-{
-	return key % 2 ? 700 : RAW;
-}
-
-static void put_in_spill(uint32_t n)
-{
-	for (uint32_t key = 0; key < n; key++)
-		CHECK_EQ(fixture_put(&f, f.swap, key, key, noise_of(key)), TMS_OK);
-	CHECK(fixture_page_out(&f));
-	for (uint32_t key = 0; key < n; key++)
-		CHECK_EQ(fixture_place(&f, f.swap, key), TMS_PLACE_SPILL);
-}
-
-static void arm(int site, uint64_t count, int32_t error)
-{
-	(void)tms_fault_arm(f.store, site, 0, count, error, 0);
-}
+/* Giving pages back, from the region and from the spill file.  Batches: test_store_get_batch.c. */
+#include "loads.h"
 
 static void only_a_private_exclusive_get_removes_the_page(void)
 {
@@ -186,11 +154,7 @@ static void a_load_that_is_given_up_costs_nothing_once_the_device_has_answered(v
 	arm(TMS_FAULT_STALL, 0, 0);
 	for (uint32_t key = 0; key < 20; key++)
 		CHECK(fixture_holds(&f, f.swap, key, key, noise_of(key)));
-	for (int patience = 0; patience < 20000 && f.store->loads; patience++) {
-		usleep(1000);
-		(void)fixture_stats(&f);
-	}
-	CHECK_EQ(f.store->loads, 0);
+	CHECK(loads_end());
 	CHECK_VERIFIES(f.store);
 	fixture_close(&f);
 }
@@ -223,97 +187,6 @@ static void many_gets_go_on_past_errors_and_name_them(void)
 	CHECK_EQ(failed, 1);
 	wait = (struct tms_wait){ .slice_ns = SHORTLY };
 	CHECK_EQ(tms_get_many(f.store, f.swap, 1, objects, &(uint64_t){ UINT64_C(1) << 32 }, pages[0], results, errors, &wait), TMS_E_INVALID);
-	fixture_close(&f);
-}
-
-#define BATCH 40u
-
-static uint8_t pages_of_batch[BATCH][RAW];
-static uint64_t objects_of_batch[BATCH];
-static uint64_t indexes_of_batch[BATCH];
-static bool results_of_batch[BATCH];
-static int32_t errors_of_batch[BATCH];
-
-static int get_batch(struct tms_wait *wait)
-{
-	return tms_get_many(f.store, f.swap, BATCH, objects_of_batch, indexes_of_batch, pages_of_batch[0], results_of_batch,
-			    errors_of_batch, wait);
-}
-
-static void open_batch(void)
-{
-	CHECK_EQ(open_store(NULL), TMS_OK);
-	put_in_spill(BATCH);
-	for (uint32_t i = 0; i < BATCH; i++) {
-		indexes_of_batch[i] = BATCH - 1 - i;
-		objects_of_batch[i] = indexes_of_batch[i] >> 4;
-	}
-}
-
-static void the_loads_of_a_batch_are_at_the_device_side_by_side(void)
-{
-	struct tms_wait wait = { .slice_ns = SHORTLY };
-	int code;
-
-	open_batch();
-	arm(TMS_FAULT_STALL, 1, 0);
-	CHECK_EQ(get_batch(&wait), TMS_WAITING);
-	CHECK(f.store->loads > 1 && f.store->loads < BATCH);
-	CHECK(wait.done >= f.store->loads);
-	arm(TMS_FAULT_STALL, 0, 0);
-	do {
-		code = get_batch(&wait);
-	} while (code == TMS_WAITING);
-	CHECK_EQ(code, TMS_OK);
-	CHECK_EQ(wait.done, BATCH);
-	for (uint32_t i = 0; i < BATCH; i++) {
-		CHECK(results_of_batch[i] && !errors_of_batch[i]);
-		CHECK(page_is(pages_of_batch[i], indexes_of_batch[i], noise_of((uint32_t)indexes_of_batch[i])));
-	}
-	CHECK_EQ(f.store->loads, 0);
-	CHECK_VERIFIES(f.store);
-	fixture_close(&f);
-}
-
-static void a_batch_that_is_given_up_gives_all_its_blocks_back(void)
-{
-	struct tms_wait wait = { .slice_ns = SHORTLY };
-
-	open_batch();
-	arm(TMS_FAULT_STALL, 1, 0);
-	CHECK_EQ(get_batch(&wait), TMS_WAITING);
-	tms_wait_cancel(f.store, &wait);
-	CHECK(!wait.request);
-	arm(TMS_FAULT_STALL, 0, 0);
-	for (int patience = 0; patience < 20000 && f.store->loads; patience++) {
-		usleep(1000);
-		(void)fixture_stats(&f);
-	}
-	CHECK_EQ(f.store->loads, 0);
-	for (uint32_t key = 0; key < BATCH; key++)
-		CHECK(fixture_holds(&f, f.swap, key, key, noise_of(key)));
-	CHECK_VERIFIES(f.store);
-	fixture_close(&f);
-}
-
-static void a_batch_whose_pool_went_holds_no_block_any_more(void)
-{
-	struct tms_wait wait = { .slice_ns = SHORTLY };
-
-	open_batch();
-	arm(TMS_FAULT_STALL, 1, 0);
-	CHECK_EQ(get_batch(&wait), TMS_WAITING);
-	CHECK_EQ(tms_pool_destroy(f.store, f.swap), TMS_OK);
-	arm(TMS_FAULT_STALL, 0, 0);
-	while (get_batch(&wait) == TMS_WAITING)
-		continue;
-	CHECK(!wait.request);
-	for (int patience = 0; patience < 20000 && f.store->loads; patience++) {
-		usleep(1000);
-		(void)fixture_stats(&f);
-	}
-	CHECK_EQ(f.store->loads, 0);
-	CHECK_VERIFIES(f.store);
 	fixture_close(&f);
 }
 
@@ -353,9 +226,6 @@ int main(void)
 	RUN(a_block_that_is_being_read_stays_in_use_whatever_becomes_of_its_page);
 	RUN(a_load_that_is_given_up_costs_nothing_once_the_device_has_answered);
 	RUN(many_gets_go_on_past_errors_and_name_them);
-	RUN(the_loads_of_a_batch_are_at_the_device_side_by_side);
-	RUN(a_batch_that_is_given_up_gives_all_its_blocks_back);
-	RUN(a_batch_whose_pool_went_holds_no_block_any_more);
 	RUN(where_touches_nothing);
 	RUN(a_kept_page_that_was_damaged_in_memory_is_an_error);
 	return check_finish(__FILE__);

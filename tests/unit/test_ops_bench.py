@@ -1,6 +1,7 @@
 """The bench of single operations: what a row says, what is drawn, each group on small stores."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tmemstore
 from tmemstore.bench import ops, ops_device, ops_memory, ops_packed, ops_reclaim
 from tmemstore.bench.ops_rows import Row, in_turns
 from tmemstore.bench.ops_store import BATCH, FullStore, Source, raw_store
+from tmemstore.cli import bench_ops
 from tmemstore.cli.main import main
 from tmemstore.report.ops import ops_table
 
@@ -116,13 +118,13 @@ class TestCommand:
         assert json.loads((tmp_path / "ops.json").read_text()) == document
         table = ops_table(document)
         assert "import tmemstore" in table
-        assert max(len(line) for line in table.splitlines()) <= 100
+        assert max(len(line) for line in table.splitlines()) <= 80
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (["--groups", "memory,speed"], "'speed' is no group; choose of memory"),
-            (["--rounds", "3"], "--rounds must be at least 7"),
+            (["--rounds", "3"], "'3' is not a whole number of at least 7"),
             (["--region", "64MiB"], "--region must be at least 256MiB"),
         ],
     )
@@ -133,6 +135,23 @@ class TestCommand:
             code = exited.code
         assert code == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["before", "after"])
+def test_the_recorded_runs_make_a_table_of_80_columns(name):
+    path = Path(__file__).parents[2] / "bench" / "results" / "ops" / f"{name}.json"
+    table = ops_table(json.loads(path.read_text(encoding="utf-8")))
+    assert "put after a drop" in table
+    assert max(len(line) for line in table.splitlines()) <= 80
+
+
+def test_the_command_line_offers_the_groups_that_there_are():
+    assert bench_ops._GROUPS == ops.GROUPS
+
+
+def test_fewer_rounds_say_too_little():
+    with pytest.raises(ValueError, match="at least 7"):
+        ops.Arguments(rounds=6)
 
 
 def _pages_file(folder):

@@ -46,7 +46,7 @@ def _page_out(source: Source, rounds: int) -> Iterator[Row]:
             took.append(report.elapsed_ns / _MS)
             floor.append(report.bytes_written / _EMULATED_BYTES_PER_SECOND * 1e3)
             swap.invalidate_area()
-    yield Row("device", "page out 64 MiB, emulated eMMC", "ms", took, floor, "bytes / rate", goal=1.05)
+    yield Row("device", "page out, emulated eMMC", "ms", took, floor, "bytes / rate", goal=1.05)
 
 
 def _loads(source: Source, near: str, rounds: int, seed: int) -> Iterator[Row]:
@@ -72,7 +72,7 @@ def _loads(source: Source, near: str, rounds: int, seed: int) -> Iterator[Row]:
         closing(DirectFile(Path(path), os.O_WRONLY | os.O_CREAT)) as file,
     ):
         written = [file.write_mb_per_s() for _ in range(rounds)]
-    yield Row("floors", "O_DIRECT write, sequential", "MB/s", written, judged="value")
+    yield Row("floors", "O_DIRECT write", "MB/s", written, judged="value")
     yield Row("floors", "O_DIRECT read of 4 KiB", "us", read, judged="value")
     yield Row("device", "load from the spill file", "us", one, read, "O_DIRECT read", goal=1.2)
     yield Row("device", "load_many, a page", "us", many, read, "O_DIRECT read, one by one", goal=1.0)
@@ -103,7 +103,7 @@ def _page_cache(source: Source, near: str, rounds: int, seed: int) -> Iterator[R
         Path(path).write_bytes(source.pages.tobytes())
         with Path(path).open("rb", buffering=0) as file:
             hit, get = in_turns(rounds, lambda: _pread_ns(file.fileno(), next(draws)), full.get_one_ns)
-    yield Row("device", "raw get, one page", "ns a page", get, hit, "pread of a cached page", goal=0.75)
+    yield Row("device", "raw get, one page", "ns", get, hit, "pread of a cached page", goal=0.75)
 
 
 def _pread_ns(fd: int, pages: npt.NDArray[np.int64]) -> float:

@@ -34,7 +34,7 @@ def rows(region_bytes: int, source: Source, rounds: int, seed: int) -> Iterator[
         yield from _two_threads(bare, full, rounds)
         with closing(FullStore(raw_store(region_bytes, "plain"), source, seed)) as plain:
             past, through = in_turns(rounds, full.put_ns, plain.put_ns)
-        yield Row("copy", "put past the cache", "ns a page", past, through, "put with memcpy", goal=0.65)
+        yield Row("copy", "put past the cache", "ns", past, through, "put with memcpy", goal=0.65)
     small = Source(source.pages[:BATCH].copy(), cold=False)
     cached = _CACHED_BYTES
     with closing(Bare(cached, small, seed)) as bare, closing(FullStore(raw_store(cached), small, seed)) as full:
@@ -42,8 +42,8 @@ def rows(region_bytes: int, source: Source, rounds: int, seed: int) -> Iterator[
             rounds, bare.lookup_ns, partial(bare.copy_in_ns, "plain"), bare.copy_out_ns, full.put_ns, full.get_ns
         )
         lookup, copy_in, copy_out, put, get = figures
-        yield Row("cached region", "put", "ns a page", put, _sum(lookup, copy_in), "look-up + copy", goal=1.5)
-        yield Row("cached region", "get", "ns a page", get, _sum(lookup, copy_out), "look-up + copy", goal=1.5)
+        yield Row("cached region", "put", "ns", put, _sum(lookup, copy_in), "look-up + copy", goal=1.5)
+        yield Row("cached region", "get", "ns", get, _sum(lookup, copy_out), "look-up + copy", goal=1.5)
 
 
 def growth(source: Source, rounds: int, seed: int) -> Iterator[Row]:
@@ -77,19 +77,19 @@ def _one_thread(bare: Bare, full: FullStore, rounds: int) -> Iterator[Row]:
     )
     best = [min(pair) for pair in zip(plain, past, strict=True)]
     yield Row("floors", "random look-up", "ns", lookup, judged="value")
-    yield Row("floors", "copy in, memcpy", "ns a page", plain, judged="value")
-    yield Row("floors", "copy in, past the cache", "ns a page", past, judged="value")
-    yield Row("floors", "copy out", "ns a page", out, judged="value")
-    yield Row("large region", "put", "ns a page", put, _sum(lookup, best), "look-up + copy", goal=1.15)
-    yield Row("large region", "get", "ns a page", get, _sum(lookup, out), "look-up + copy", goal=1.15)
+    yield Row("floors", "copy in, memcpy", "ns", plain, judged="value")
+    yield Row("floors", "copy in, past the cache", "ns", past, judged="value")
+    yield Row("floors", "copy out", "ns", out, judged="value")
+    yield Row("large region", "put", "ns", put, _sum(lookup, best), "look-up + copy", goal=1.15)
+    yield Row("large region", "get", "ns", get, _sum(lookup, out), "look-up + copy", goal=1.15)
 
 
 def _python(full: FullStore, rounds: int) -> Iterator[Row]:
     for name, many, one in (("put", full.put_ns, full.put_one_ns), ("get", full.get_ns, full.get_one_ns)):
         large, kilo, few, single = in_turns(rounds, many, partial(many, 1024), partial(many, 64), one)
-        yield Row("Python", f"{name}, one page", "ns a page", single, large, "in C", judged="difference", goal=200)
-        yield Row("Python", f"{name}_many, 64", "ns a page", few, large, "in C", goal=1.15)
-        yield Row("Python", f"{name}_many, 1024", "ns a page", kilo, large, "in C", goal=1.05)
+        yield Row("Python", f"{name}, one page", "ns", single, large, "in C", judged="difference", goal=200)
+        yield Row("Python", f"{name}_many, 64", "ns", few, large, "in C", goal=1.15)
+        yield Row("Python", f"{name}_many, 1024", "ns", kilo, large, "in C", goal=1.05)
 
 
 # ---- two threads ---------------------------------------------------------------------------------------------

@@ -34,12 +34,12 @@ def rows(region_bytes: int, source: Source, rounds: int, seed: int) -> Iterator[
         drops, refills = zip(*(_drop_ns(tm, full) for _ in range(rounds)), strict=True)
     yield Row("reclaim", "64 MiB of clean pages", "ms", [each / _MS for each in drops], judged="value", goal=1)
     each_page = [each / WINDOW_PAGES for each in drops]
-    yield Row("reclaim", "drop", "ns a page", each_page, judged="value", goal=30)
+    yield Row("reclaim", "drop", "ns", each_page, judged="value", goal=30)
     name = "put after a drop"
-    yield Row("reclaim", name, "ns a page", refills, [_fresh_ns(region_bytes, source)] * rounds, "put into a new frame")
+    yield Row("reclaim", name, "ns", refills, [_fresh_ns(region_bytes, source)] * rounds, "put into a new frame")
     with closing(Bare(region_bytes, source, seed)) as bare, closing(_Swap(region_bytes, source)) as swap:
         copied, moved = in_turns(rounds, lambda: bare.copy_run_ns(WINDOW_PAGES), swap.migrate_ns)
-    yield Row("reclaim", "migrate", "ns a page", moved, copied, "memcpy of 4 KiB", goal=1.25)
+    yield Row("reclaim", "migrate", "ns", moved, copied, "memcpy of 4 KiB", goal=1.25)
 
 
 def planning(source: Source, rounds: int, seed: int) -> Iterator[Row]:

@@ -151,8 +151,7 @@ class FullStore:
         pages = self.source.pages[self.source.next()]
 
         def work() -> None:
-            for at in range(0, BATCH, batch):
-                part = slice(at, at + batch)
+            for part in _parts(batch):
                 self.store.put_many(self.pool, objects[part], indexes[part], pages[part])
 
         self.source.cool()
@@ -165,8 +164,7 @@ class FullStore:
         out = self.source.out[self.source.next()]
 
         def work() -> None:
-            for at in range(0, BATCH, batch):
-                part = slice(at, at + batch)
+            for part in _parts(batch):
                 self.store.get_many(self.pool, objects[part], indexes[part], out[part])
 
         self.source.cool()
@@ -202,6 +200,10 @@ class FullStore:
     def close(self) -> None:
         """End it."""
         self.store.close()
+
+
+def _parts(batch: int) -> list[slice]:
+    return [slice(at, at + batch) for at in range(0, BATCH, batch)]
 
 
 def split(keys: Keys) -> tuple[Keys, Keys]:

@@ -6,12 +6,11 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from tmemstore.cli import output, results, storage
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, one_of, size, time_ns
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, one_of, size, time_ns, whole
 from tmemstore.units import parse_size, parse_time_ns
 
 _SCENARIOS = ("steady", "slower", "stalls", "pairs", "capacity", "unbound")
@@ -142,14 +141,14 @@ def _add_run(add: Any) -> None:
     )
     add(
         "--allocations",
-        type=_number(1),
+        type=whole(1),
         default="1000",
         metavar="N",
         help="how many; of pairs in pairs, of seconds in capacity (default: 1000)",
     )
     add(
         "--threads",
-        type=_number(1),
+        type=whole(1),
         default="4",
         metavar="N",
         help="load, in real time (default: 4)",
@@ -160,7 +159,7 @@ def _add_run(add: Any) -> None:
         metavar="TIME",
         help="between two allocations (default: as long as the device needs, drawn from the seed; in pairs: none)",
     )
-    add("--seed", type=_number(0), default="1", metavar="N", help="of all that is drawn (default: 1)")
+    add("--seed", type=whole(0), default="1", metavar="N", help="of all that is drawn (default: 1)")
     add("--name", type=checked(_name), metavar="NAME", help="of the file (default: that of the scenario)")
     add_results(add)
 
@@ -192,17 +191,6 @@ def _percent(text: str) -> float:
     if not _LEAST_PERCENT <= percent < _ALL:
         raise ValueError(f"a confidence is from 50 to below 100 percent, such as 99.9, not {text}")
     return float(percent / _ALL)
-
-
-def _number(least: int) -> Callable[[str], int]:
-    """Return the type of an option that is a whole number of at least so much."""
-
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdecimal()) or int(text) < least:
-            raise ValueError(f"{text!r} is not a whole number of at least {least}")
-        return int(text)
-
-    return checked(parse)
 
 
 def _name(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tmemstore.cli import output, results, storage
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, one_of, several, size, time_ns
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, one_of, several, size, time_ns, whole
 from tmemstore.units import parse_size
 
 _NAME = "eviction"
@@ -68,7 +68,7 @@ def add_parser(commands: Any) -> None:
         metavar="LIST",
         help="percent of all frames that hold frontswap pages, separated by commas (default: 0,10,...,100)",
     )
-    add("--repeats", type=checked(_repeats), default="2", metavar="N", help="allocations for each row (default: 2)")
+    add("--repeats", type=whole(1), default="2", metavar="N", help="allocations for each row (default: 2)")
     add("--deadline", type=time_ns, metavar="TIME", help="deadline of each allocation (default: none)")
     add(
         "--spill",
@@ -97,12 +97,6 @@ def add_parser(commands: Any) -> None:
 def _percent(text: str) -> int:
     if not text.strip().isdecimal() or int(text) > _ALL:
         raise ValueError(f"{text!r} is not a whole percentage from 0 to 100")
-    return int(text)
-
-
-def _repeats(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 

@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from tmemstore.cli import output, results
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, several, size
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, several, size, whole
 
 _NAME = "ops"
 _GROUPS = ("memory", "growth", "packed", "reclaim", "waits", "device", "start")
@@ -62,7 +62,7 @@ def add_parser(commands: Any) -> None:
         metavar="LIST",
         help="what to measure, separated by commas, see below (default: all)",
     )
-    add("--rounds", type=checked(_rounds), default="7", metavar="N", help="of each, at least 7 (default: 7)")
+    add("--rounds", type=whole(7), default="7", metavar="N", help="of each, at least 7 (default: 7)")
     add_results(add)
     parser.set_defaults(run=run)
 
@@ -72,12 +72,6 @@ def _group(text: str) -> str:
     if name not in _GROUPS:
         raise ValueError(f"{name!r} is no group; choose of {', '.join(_GROUPS)}")
     return name
-
-
-def _rounds(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"{text!r} is not a whole number")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -60,6 +60,17 @@ def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
+def whole(least: int) -> Callable[[str], int]:
+    """Return the type of an option that is a whole number of at least so much."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdecimal()) or int(text) < least:
+            raise ValueError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return checked(parse)
+
+
 def one_of(*names: str) -> Callable[[str], str]:
     """Return a parser that takes one of these names."""
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_LINE = "{:<36} {:>9} {:>9} {:>7} {:>12} {:>8} {:<3}"
+_LINE = "{:<31} {:>8} {:>8} {:>7} {:>10} {:>7} {:<3}"
 _DIGITS = ((9.995, 2), (99.95, 1))
 _RULES = (
-    "ours, floor  medians; what the floor is stands behind the name in the JSON",
+    "ours, floor  medians, of a page or a call; the JSON says what the floor is",
     "figure       what the goal is about: ours over the floor (x), ours less the",
     "             floor (+), or ours alone; its median over the rounds, and spread",
 )
 
 
 def ops_table(document: Mapping[str, Any]) -> str:
-    """Return the table of a ``tmemstore.bench.ops/1`` document, at most 90 columns; KeyError for another."""
+    """Return the table of a ``tmemstore.bench.ops/1`` document, at most 80 columns; KeyError for another."""
     machine = document["machine"]
     lines = [
         "Operations beside what this machine does at best",

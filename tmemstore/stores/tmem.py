@@ -203,7 +203,8 @@ class TmemStore:
             self._explain(pool, object, index)
             raise
         if code:
-            return bool(check(code) == 0)
+            check(code)
+            return False
         return self._through_one(pool, object, index) if self.write_through and pool & _PERSISTENT_BIT else True
 
     def get(self, pool: int, object: int, index: int, out: Any) -> bool:  # noqa: A002 - tmem's word
