@@ -22,10 +22,13 @@ struct wanted {
 
 static bool chunk_is_usable(const struct wanted *wanted, uint32_t chunk, uint32_t new_frames)
 {
-	struct ceiling_view view = holdings_ceiling(wanted->held);
 	struct newcomer newcomer = { wanted->page->bytes, new_frames };
+	struct ceiling_view view;
 
-	return !wanted->page->persistent || ceiling_allows(&view, chunk, &newcomer);
+	if (!wanted->page->persistent)
+		return true;
+	view = holdings_ceiling(wanted->held);
+	return ceiling_allows(&view, chunk, &newcomer);
 }
 
 static bool takes_new_frames(const void *context, uint32_t chunk)
@@ -222,17 +225,23 @@ static bool make_room_elsewhere(struct holdings *held, const struct wanted *want
 static uint32_t free_frame(const struct wanted *wanted)
 {
 	const struct frame_table *frames = &wanted->held->region->frames;
-	uint32_t chunk = frame_chunk_with_free(frames, 1, takes_new_frames, wanted);
+	uint32_t chunk;
 
+	if (!frames->held[FRAME_FREE])
+		return PFN_NONE;
+	chunk = frame_chunk_with_free(frames, 1, takes_new_frames, wanted);
 	return chunk == PFN_NONE ? PFN_NONE : frame_next_free(frames, chunk << CHUNK_SHIFT);
 }
 
 static bool is_limited(const struct wanted *wanted)
 {
-	struct ceiling_view view = holdings_ceiling(wanted->held);
 	struct newcomer newcomer = { wanted->page->bytes, wanted->frames };
+	struct ceiling_view view;
 
-	return wanted->page->persistent && !wanted->page->moves && !ceiling_allows_somewhere(&view, &newcomer);
+	if (!wanted->page->persistent || wanted->page->moves)
+		return false;
+	view = holdings_ceiling(wanted->held);
+	return !ceiling_allows_somewhere(&view, &newcomer);
 }
 
 static enum admit_result none(const struct wanted *wanted)
@@ -252,6 +261,7 @@ enum admit_result admit_frame(struct holdings *held, const struct admission *pag
 	*victim = *pfn == PFN_NONE ? choose_victim(held, &wanted) : 0;
 	if (*victim) {
 		*pfn = holdings_entry(held, *victim)->place >> UNITS_SHIFT;
+		inflight_await(&held->region->inflight, *pfn, *pfn + 1);
 		return ADMIT_OK;
 	}
 	if (*pfn == PFN_NONE && make_room_past_the_gone(held, &wanted))

@@ -27,6 +27,16 @@ _Static_assert(TMS_CHUNK_FRAMES == 1 << CHUNK_SHIFT, "a chunk is 2 MiB");
 /* Ids of records and numbers of frames are 32 bits wide.  Id 0 is no record; PFN_NONE is no frame. */
 #define PFN_NONE UINT32_MAX
 
+/* In a loop that waits for another CPU. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;

@@ -1,7 +1,7 @@
 /*
  * frame.c: every change of a frame's state.
  *
- *      FREE --take--> CLEAN | SWAP | PACKED --release--> FREE
+ *      FREE --take--> CLEAN | SWAP | PACKED --release--> FREE          CLEAN --pass on--> CLEAN | SWAP
  *        |                         |
  *     isolate                   isolate             (flag ISOLATED)
  *        v                         v
@@ -86,6 +86,17 @@ void frame_take(struct frame_table *table, uint32_t pfn, enum frame_state state,
 	bitmap_clear(&table->free, pfn);
 	count(table, pfn, FRAME_FREE, -1);
 	count(table, pfn, state, 1);
+	set(table, pfn, state, owner);
+}
+
+void frame_pass_on(struct frame_table *table, uint32_t pfn, enum frame_state state, uint32_t owner)
+{
+	enum frame_state before = frame_state(table, pfn);
+
+	if (state != before) {
+		count(table, pfn, before, -1);
+		count(table, pfn, state, 1);
+	}
 	set(table, pfn, state, owner);
 }
 

@@ -80,6 +80,8 @@ static inline uint32_t frame_next_free(const struct frame_table *table, uint32_t
 
 /* A free frame comes into use. */
 void frame_take(struct frame_table *table, uint32_t pfn, enum frame_state state, uint32_t owner);
+/* A frame in use, and not isolated, changes hands. */
+void frame_pass_on(struct frame_table *table, uint32_t pfn, enum frame_state state, uint32_t owner);
 /* A frame in use becomes free at once, or, in a range that is being emptied, one of its empty ones. */
 void frame_release(struct frame_table *table, uint32_t pfn);
 

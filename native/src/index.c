@@ -123,6 +123,11 @@ void index_prefetch_removal(const struct index *index, uint32_t id)
 	__builtin_prefetch(entry_at(entries, entry->order.next), 1);
 }
 
+void index_prefetch_chain(const struct index *index, uint32_t id)
+{
+	__builtin_prefetch(entry_at(&index->entries, *hash_head(&index->entry_hash, hash_of_entry(entry_at(&index->entries, id)))), 1);
+}
+
 static uint32_t find_object(const struct index *index, uint16_t pool, uint64_t number)
 {
 	uint32_t id = *hash_head(&index->object_hash, key_hash(number, 0, pool));

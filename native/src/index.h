@@ -58,6 +58,8 @@ uint32_t index_find(const struct index *index, const struct key *key);
 void index_prefetch_keys(const struct index *index, const struct key_run *keys, uint16_t pool);
 /* For a page that will be removed soon: what that touches. */
 void index_prefetch_removal(const struct index *index, uint32_t id);
+/* The same, one step further. */
+void index_prefetch_chain(const struct index *index, uint32_t id);
 /* A new entry for a key that has none; all but the key is zero. */
 enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret);
 /* Frees the entry, and its object with the last page. */

@@ -115,11 +115,11 @@ int tms_measure_write(tms_store *store, uint64_t bytes, uint64_t budget_ns, stru
 			return TMS_E_NO_MEMORY;
 		m.group->users = 1;
 		measure(&m, budget_ns);
-		pthread_mutex_lock(&store->lock);
+		store_lock(store);
 		if (m.group->error)
 			m.sample = (struct tms_write_sample){ 0 };
 		page_out_group_put(m.group);
-		pthread_mutex_unlock(&store->lock);
+		store_leave(store);
 	}
 	*ret = m.sample;
 	return TMS_OK;

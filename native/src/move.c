@@ -67,9 +67,7 @@ static uint32_t place_inside(struct move *m, uint32_t id, uint32_t size, bool pa
 	} else {
 		result = admit_frame(held, &page, &pfn, &victim);
 		if (result == ADMIT_OK) {
-			if (victim)
-				(void)shrink_drop(held, victim);
-			frame_take(&held->region->frames, pfn, FRAME_SWAP, id);
+			shrink_take_frame(held, pfn, victim, FRAME_SWAP, id);
 			place = pfn << UNITS_SHIFT;
 		}
 	}

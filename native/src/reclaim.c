@@ -295,9 +295,9 @@ int tms_alloc_contig(tms_store *store, const struct tms_alloc_request *request, 
 	if (code == TMS_OK) {
 		enum tms_reason reason = empty_window(&r);
 
-		pthread_mutex_lock(&store->lock);
+		store_lock(store);
 		code = end(&r, reason);
-		pthread_mutex_unlock(&store->lock);
+		store_leave(store);
 	}
 	report->cpu_ns = clock_cpu_ns(&store->clock) - cpu_ns;
 	report->returned_ns = elapsed(&r);

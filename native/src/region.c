@@ -29,6 +29,7 @@ static int build(tms_region *region, const struct tms_region_config *config, str
 	}
 	packing_init(&region->packing, &region->frames);
 	range_table_init(&region->ranges, &region->frames);
+	inflight_init(&region->inflight);
 	region->copy = copy_choose(config->copy, config->size_bytes, config->nontemporal_from_bytes);
 	return TMS_OK;
 }
@@ -64,6 +65,7 @@ void tms_region_destroy(tms_region *region)
 {
 	if (!region)
 		return;
+	inflight_deinit(&region->inflight);
 	range_table_deinit(&region->ranges);
 	packing_deinit(&region->packing);
 	frame_table_deinit(&region->frames);

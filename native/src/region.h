@@ -9,6 +9,7 @@
 
 #include "copy.h"
 #include "frame.h"
+#include "inflight.h"
 #include "mapping.h"
 #include "range.h"
 #include "sizeclass.h"
@@ -20,6 +21,7 @@ struct tms_region {
 	struct range_table ranges;
 	struct reserve reserve;
 	struct copy copy;
+	struct inflight inflight; /* of clean pages only */
 	atomic_bool lent; /* to a store; for good, since what is in the frames dies with it */
 };
 

@@ -73,7 +73,8 @@ static void free_place(struct holdings *held, const struct entry *entry)
 		frame_release(&region->frames, entry->place >> UNITS_SHIFT);
 }
 
-bool shrink_drop(struct holdings *held, uint32_t id)
+/* free: its frame, too. */
+static bool drop(struct holdings *held, uint32_t id, bool free)
 {
 	const struct entry *entry = holdings_entry(held, id);
 	const bool is_page = !holdings_left_behind(held, id);
@@ -84,12 +85,27 @@ bool shrink_drop(struct holdings *held, uint32_t id)
 		(entry->flags & ENTRY_FILL ? evict_forget_filled : evict_forget)(&held->evict, id);
 	if (!is_page)
 		held->region->frames.owner[entry->place >> UNITS_SHIFT] = 0;
-	else if (entry->flags & ENTRY_RESIDENT)
+	else if (entry->flags & ENTRY_RESIDENT && free)
 		free_place(held, entry);
 	if (entry->flags & ENTRY_COPY)
 		spill_put(&held->spill, entry->block);
 	index_remove(&held->index, id);
 	return is_page;
+}
+
+bool shrink_drop(struct holdings *held, uint32_t id)
+{
+	return drop(held, id, true);
+}
+
+void shrink_take_frame(struct holdings *held, uint32_t pfn, uint32_t victim, enum frame_state state, uint32_t id)
+{
+	if (victim) {
+		(void)drop(held, victim, false);
+		frame_pass_on(&held->region->frames, pfn, state, id);
+	} else {
+		frame_take(&held->region->frames, pfn, state, id);
+	}
 }
 
 uint32_t holdings_find(struct holdings *held, const struct key *key)
@@ -106,6 +122,7 @@ uint32_t shrink_vacate(struct holdings *held, uint32_t start, uint32_t end)
 {
 	uint32_t vacated = frame_vacate_clean(&held->region->frames, start, end);
 
+	inflight_await(&held->region->inflight, start, end);
 	held->stats.pages_clean -= vacated;
 	return vacated;
 }
@@ -116,6 +133,7 @@ void shrink_settle(struct holdings *held, uint32_t pfn)
 
 	if (id)
 		(void)shrink_drop(held, id);
+	inflight_await(&held->region->inflight, pfn, pfn + 1);
 }
 
 void shrink_become_copy(struct holdings *held, uint32_t id, uint32_t size, uint8_t form)

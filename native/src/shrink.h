@@ -91,9 +91,12 @@ uint32_t holdings_find(struct holdings *held, const struct key *key);
 
 /* The entry and all it has are gone: evicted, flushed or replaced.  False: it was only left behind. */
 bool shrink_drop(struct holdings *held, uint32_t id);
-/* The clean pages in [start, end), which is isolated, are gone; their entries are left behind.  How many. */
+/* The frame, as admit_frame chose it, is entry id's: it is free, or its clean page, the victim, is gone. */
+void shrink_take_frame(struct holdings *held, uint32_t pfn, uint32_t victim, enum frame_state state, uint32_t id);
+/* The clean pages in [start, end), which is isolated, are gone, also those on their way out of it or into it; their
+ * entries are left behind.  How many. */
 uint32_t shrink_vacate(struct holdings *held, uint32_t start, uint32_t end);
-/* Removes what was left behind in a free frame, which is to be taken next. */
+/* A free frame is to be taken next: what was left behind in it is removed, what is on its way out of it waited for. */
 void shrink_settle(struct holdings *held, uint32_t pfn);
 /* A persistent entry with a copy gives up its frame. */
 void shrink_drop_resident(struct holdings *held, uint32_t id);

@@ -12,16 +12,31 @@
 
 #include "store.h"
 
+/* Looks at a lock that is taken before going to sleep, some microseconds in all: it is held for a fraction of one by
+ * puts and gets, and to be woken takes several. */
+#define LOCK_LOOKS 50
+#define LOCK_LOOK_PAUSES 8
 /* How long a store that was never closed may take to empty its file. */
 #define DESTROY_WAIT_NS (100 * NSEC_PER_MSEC)
 
 /* ---- lock -------------------------------------------------------------------------------------------- */
 
+void store_lock(tms_store *store)
+{
+	for (int look = 0; look < LOCK_LOOKS; look++) {
+		if (likely(pthread_mutex_trylock(&store->lock) == 0))
+			return;
+		for (int pause = 0; pause < LOCK_LOOK_PAUSES; pause++)
+			cpu_relax();
+	}
+	pthread_mutex_lock(&store->lock);
+}
+
 int store_enter(tms_store *store)
 {
 	if (unlikely(!*store->present))
 		return TMS_E_CLOSED;
-	pthread_mutex_lock(&store->lock);
+	store_lock(store);
 	if (unlikely(store->closed)) {
 		pthread_mutex_unlock(&store->lock);
 		return TMS_E_CLOSED;
@@ -33,7 +48,7 @@ int store_enter(tms_store *store)
 
 void store_reenter(tms_store *store)
 {
-	pthread_mutex_lock(&store->lock);
+	store_lock(store);
 	if (store->io && io_has_completed(store->io))
 		store_reap(store);
 }
@@ -42,9 +57,9 @@ bool store_is_closed(tms_store *store)
 {
 	bool closed;
 
-	pthread_mutex_lock(&store->lock);
+	store_lock(store);
 	closed = store->closed;
-	pthread_mutex_unlock(&store->lock);
+	store_leave(store);
 	return closed;
 }
 
@@ -199,20 +214,6 @@ static int start(tms_store *store, tms_region *region, const struct tms_store_co
 	return has_spill(config) ? start_spill(store, config, info) : TMS_OK;
 }
 
-/* It is held for a fraction of a microsecond by puts and gets: whoever finds it taken does better to look again a few
- * times than to go to sleep, where the C library can do that. */
-static void init_lock(pthread_mutex_t *lock)
-{
-	pthread_mutexattr_t attributes;
-
-	pthread_mutexattr_init(&attributes);
-#ifdef __GLIBC__
-	(void)pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
-#endif
-	pthread_mutex_init(lock, &attributes);
-	pthread_mutexattr_destroy(&attributes);
-}
-
 int tms_store_create(tms_region *region, const struct tms_store_config *config, struct tms_spill_info *spill_info,
 		     tms_store **ret)
 {
@@ -232,7 +233,7 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 		free(store);
 		return TMS_E_INVALID;
 	}
-	init_lock(&store->lock);
+	pthread_mutex_init(&store->lock, NULL);
 	code = start(store, region, config, spill_info);
 	if (code) {
 		tms_store_destroy(store);
@@ -267,12 +268,12 @@ int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_thr
 		*abandoned_threads = 0;
 		return TMS_OK;
 	}
-	pthread_mutex_lock(&store->lock);
+	store_lock(store);
 	first = !store->closed;
 	store->closed = true;
 	if (first)
 		store->close_began_ns = clock_now_ns(&store->clock);
-	pthread_mutex_unlock(&store->lock);
+	store_leave(store);
 	if (store->io) {
 		if (first)
 			io_close(store->io, store->spill_is_file ? make_truncation() : NULL);

@@ -41,6 +41,8 @@ struct tms_store {
 	bool closed;
 };
 
+/* Takes the lock, whatever became of the store. */
+void store_lock(tms_store *store);
 /* Takes the lock and lets completed I/O take effect.  TMS_OK, or TMS_E_CLOSED without the lock. */
 int store_enter(tms_store *store);
 void store_leave(tms_store *store);

@@ -1,186 +1,35 @@
 /*
  * store_get.c: giving pages back.
  *
- * A page in the region is copied under the lock and decompressed after it.  A page in the spill file is
- * read by an I/O thread while the caller waits, in slices, without holding up anybody else.  A batch has several
- * such reads under way, so that a device that serves them side by side does:
- *
- *      wait.request -> oldest load -> next -> ... -> 0
- *
- * Laws: 1. never wrong bytes: what comes from the device is compared with the checksum in the index.
- * 2. a failed load changes nothing: the next one may succeed.  3. a block that is being read stays in
- * use, whatever becomes of its page meanwhile.
+ * A page in the region is copied under the lock and decompressed after it; clean pages of a batch are copied after it,
+ * a flight at a time.  One in the spill file is read by store_load.c.
  */
-#include <errno.h>
-
-#include "store.h"
+#include "store_load.h"
 
 /* Of one batch at the device: as many as there are I/O threads, which serve reads before writes.  While an allocation is
  * under way, which waits for writes, a batch begins no load before the one before has ended. */
 #define LOADS_AHEAD 4
 
-/* First the buffer, which O_DIRECT wants aligned. */
-struct load {
-	_Alignas(4096) uint8_t buffer[BLOCK_BYTES];
-	struct io_request io;
-	struct load *next; /* of its batch */
-	uint64_t item;     /* of its batch */
-	bool alone;        /* begun while an allocation was under way */
-	uint64_t until_ns;
-	uint64_t check; /* 48 bits */
-	uint32_t block;
-	uint32_t size;
-	uint32_t at; /* of the object in the block */
-	uint8_t form; /* ENTRY_PACKED, ENTRY_DENSE */
-};
-
-static struct load *load_of(struct io_request *request)
+static void copy_out(uint8_t *to, const uint8_t *from)
 {
-	return (struct load *)(void *)((uint8_t *)request - offsetof(struct load, io));
+	memcpy(to, from, PAGE_SIZE);
 }
 
-static void release_load(struct io_request *request)
+static void read_clean(struct tms_region *region, uint32_t pfn, uint8_t *page)
 {
-	free(load_of(request));
+	const uint8_t *from = mapping_at(&region->mapping, pfn);
+
+	inflight_await(&region->inflight, pfn, pfn + 1);
+	if (!inflight_add(&region->inflight, pfn, page, from))
+		copy_out(page, from);
 }
 
-/* With the lock held. */
-static void unpin(tms_store *store, const struct load *load)
-{
-	spill_put(&store->held.spill, load->block);
-	store->loads--;
-}
-
-void load_reaped(tms_store *store, struct io_request *request)
-{
-	unpin(store, load_of(request));
-	release_load(request);
-}
-
-/* With the lock held. */
-static int begin_load(tms_store *store, const struct entry *entry, struct load **ret)
-{
-	struct load *load;
-	void *memory;
-
-	if (posix_memalign(&memory, PAGE_SIZE, sizeof(*load)))
-		return TMS_E_NO_MEMORY;
-	load = memory;
-	memset(load, 0, sizeof(*load));
-	load->io = (struct io_request){ .op = IO_READ,
-					.offset = (uint64_t)entry->block * BLOCK_BYTES,
-					.bytes = BLOCK_BYTES,
-					.buffer = load->buffer,
-					.watched = true,
-					.release = release_load };
-	load->alone = store->allocations > 0;
-	load->check = (uint64_t)entry->check_high << 32 | entry->check_low;
-	load->block = entry->block;
-	load->size = entry->size;
-	load->at = (uint32_t)entry->unit << BLOCK_UNIT_SHIFT;
-	load->form = entry->flags & (ENTRY_PACKED | ENTRY_DENSE);
-	spill_get(&store->held.spill, load->block);
-	store->loads++;
-	*ret = load;
-	return TMS_OK;
-}
-
-static int unpack(tms_store *store, const uint8_t *bytes, uint32_t size, uint8_t form, uint8_t *page)
-{
-	struct codec *codec = form & ENTRY_DENSE ? &store->denser : &store->codec;
-
-	if (form & ENTRY_PACKED)
-		return codec_decompress(codec, bytes, size, page) ? TMS_OK : TMS_E_CODEC;
-	memcpy(page, bytes, PAGE_SIZE);
-	return TMS_OK;
-}
-
-static int check_load(tms_store *store, const struct load *load, uint8_t *page)
-{
-	const uint8_t *bytes = load->buffer + load->at;
-
-	if (load->io.error)
-		return load->io.error == ECANCELED ? TMS_E_CLOSED : TMS_E_SPILL_READ;
-	if ((spill_checksum(bytes, load->size) & UINT64_C(0xffffffffffff)) != load->check)
-		return TMS_E_SPILL_CORRUPT;
-	return unpack(store, bytes, load->size, load->form, page);
-}
-
-/* The request is the caller's again: its bytes are judged, its block is given back. */
-static int end_load(tms_store *store, struct load *load, uint8_t *page)
-{
-	int code = page ? check_load(store, load, page) : TMS_OK;
-
-	pthread_mutex_lock(&store->lock);
-	unpin(store, load);
-	if (code == TMS_OK && page)
-		store->held.stats.swap_hits_spill++;
-	else if (code < 0)
-		store->held.stats.load_errors++;
-	pthread_mutex_unlock(&store->lock);
-	release_load(&load->io);
-	return code;
-}
-
-/* The caller waits no more. */
-static void abandon(tms_store *store, struct load *load)
-{
-	if (io_unwatch(store->io, &load->io))
-		(void)end_load(store, load, NULL);
-}
-
-/* For the oldest load.  All answers but TMS_WAITING end it. */
-static int wait_load(tms_store *store, struct load *load, uint8_t *page, struct tms_wait *wait)
-{
-	uint64_t now_ns = clock_now_ns(&store->clock);
-	uint64_t left_ns = load->until_ns > now_ns ? load->until_ns - now_ns : 0;
-	struct load *next = load->next;
-	int code;
-
-	if (io_wait_request(store->io, &load->io, min_u64(left_ns, wait->slice_ns))) {
-		wait->request = next;
-		wait->until_ns = 0;
-		/* The device works: those behind have a time of their own. */
-		for (now_ns = clock_now_ns(&store->clock); next; next = next->next)
-			next->until_ns = now_ns + store->io_timeout_ns;
-		return end_load(store, load, page);
-	}
-	if (store_is_closed(store))
-		code = TMS_E_CLOSED;
-	else if (clock_now_ns(&store->clock) >= load->until_ns)
-		code = TMS_E_TIMEOUT;
-	else
-		return TMS_WAITING;
-	wait->until_ns = load->until_ns;
-	wait->request = next;
-	abandon(store, load);
-	pthread_mutex_lock(&store->lock);
-	store->held.stats.load_errors++;
-	pthread_mutex_unlock(&store->lock);
-	return code;
-}
-
-void tms_wait_cancel(tms_store *store, struct tms_wait *wait)
-{
-	struct load *load = wait->request;
-
-	wait->request = NULL;
-	while (load && *store->present) {
-		struct load *next = load->next;
-
-		abandon(store, load);
-		load = next;
-	}
-}
-
-/* With the lock held, which it gives up. */
-static int read_resident(tms_store *store, const struct pool *pool, uint32_t id, uint8_t *page)
+/* With the lock held.  What is kept in another form than the page's comes to lie in bytes; the form. */
+static uint8_t read_resident(tms_store *store, const struct pool *pool, uint32_t id, uint8_t *page, uint8_t *bytes)
 {
 	struct holdings *held = &store->held;
 	struct entry *entry = holdings_entry(held, id);
 	const uint8_t form = entry->flags & (ENTRY_PACKED | ENTRY_DENSE);
-	const uint32_t size = entry->size;
-	uint8_t bytes[TMS_PAGE_SIZE];
 
 	if (!form && entry->flags & ENTRY_RESIDENT)
 		copy_prefetch(mapping_at(&held->region->mapping, entry->place >> UNITS_SHIFT));
@@ -188,8 +37,10 @@ static int read_resident(tms_store *store, const struct pool *pool, uint32_t id,
 		holdings_prefetch_drop(held, id);
 	if (entry->flags & ENTRY_FILL)
 		page_fill(page, entry_fill(entry));
+	else if (!(entry->flags & ENTRY_PERSISTENT))
+		read_clean(held->region, entry->place >> UNITS_SHIFT, page);
 	else
-		region_read(held->region, entry->place, size, form, form ? bytes : page);
+		region_read(held->region, entry->place, entry->size, form, form ? bytes : page);
 	if (entry->flags & ENTRY_PERSISTENT)
 		held->stats.swap_hits_region++;
 	else
@@ -200,8 +51,7 @@ static int read_resident(tms_store *store, const struct pool *pool, uint32_t id,
 		entry->flags |= ENTRY_VISITED; /* what it means for its age is seen when a cold page is looked for */
 	else if (!(entry->flags & ENTRY_FILL))
 		evict_touch(&held->evict, id);
-	store_leave(store);
-	return form ? unpack(store, bytes, size, form, page) : TMS_OK;
+	return form;
 }
 
 /* *load null: a page that must be read is not. */
@@ -223,8 +73,14 @@ static int begin_get(tms_store *store, tms_pool_id pool, const struct key_run *k
 		id = holdings_find(held, &key);
 	}
 	if (id && holdings_entry(held, id)->flags & (ENTRY_RESIDENT | ENTRY_FILL)) {
+		const uint32_t size = holdings_entry(held, id)->size;
+		uint8_t bytes[TMS_PAGE_SIZE];
+		uint8_t form;
+
 		++*gets;
-		return read_resident(store, &held->pools.pool[slot], id, page);
+		form = read_resident(store, &held->pools.pool[slot], id, page, bytes);
+		store_leave(store);
+		return form ? load_unpack(store, bytes, size, form, page) : TMS_OK;
 	}
 	if (!slot)
 		code = TMS_E_NO_POOL;
@@ -233,17 +89,11 @@ static int begin_get(tms_store *store, tms_pool_id pool, const struct key_run *k
 	else if (!load)
 		code = TMS_WAITING;
 	else
-		code = begin_load(store, holdings_entry(held, id), load);
+		code = load_begin(store, holdings_entry(held, id), load);
 	if (code == TMS_MISS || (code == TMS_OK && load))
 		++*gets;
 	store_leave(store);
 	return code == TMS_OK ? TMS_WAITING : code;
-}
-
-static void submit_load(tms_store *store, struct load *load, const struct tms_wait *wait)
-{
-	load->until_ns = wait->until_ns ? wait->until_ns : clock_now_ns(&store->clock) + store->io_timeout_ns;
-	io_submit(store->io, &load->io);
 }
 
 static int get(tms_store *store, tms_pool_id pool, const struct key_run *keys, uint8_t *page, struct tms_wait *wait)
@@ -254,13 +104,13 @@ static int get(tms_store *store, tms_pool_id pool, const struct key_run *keys, u
 	if (!*store->present)
 		return TMS_E_CLOSED;
 	if (wait && wait->request)
-		return wait_load(store, wait->request, page, wait);
+		return load_wait(store, wait->request, page, wait);
 	code = begin_get(store, pool, keys, page, wait ? &load : NULL);
 	if (!load)
 		return code;
-	submit_load(store, load, wait);
+	load_submit(store, load, wait);
 	wait->request = load;
-	return wait_load(store, load, page, wait);
+	return load_wait(store, load, page, wait);
 }
 
 int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait)
@@ -310,7 +160,7 @@ static int begin_loads(struct get_batch *batch)
 			continue;
 		}
 		load->item = wait->done;
-		submit_load(batch->store, load, wait);
+		load_submit(batch->store, load, wait);
 		if (last)
 			last->next = load;
 		else
@@ -319,6 +169,48 @@ static int begin_loads(struct get_batch *batch)
 		ahead++;
 	}
 	return TMS_OK;
+}
+
+/* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on. */
+static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, uint8_t *pages, bool *results)
+{
+	const uint64_t end = min_u64(keys->n, keys->at + FLIGHT_PAGES);
+	struct inflight *inflight = &store->held.region->inflight;
+	struct holdings *held = &store->held;
+	uint32_t flight;
+	uint16_t slot;
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	slot = pool_slot(&held->pools, pool);
+	inflight_open(inflight, copy_out);
+	for (; slot && keys->at < end; keys->at++) {
+		const struct key key = key_run_at(keys, keys->at, slot);
+		uint32_t id;
+
+		index_prefetch_keys(&held->index, keys, slot);
+		id = holdings_find(held, &key);
+		held->stats.clean_gets++;
+		if (id)
+			(void)read_resident(store, &held->pools.pool[slot], id, pages + keys->at * PAGE_SIZE, NULL);
+		results[keys->at] = id != 0;
+	}
+	flight = inflight_close(inflight);
+	store_leave(store);
+	inflight_land(inflight, flight);
+	return slot ? TMS_OK : TMS_E_NO_POOL;
+}
+
+static int get_clean_pages(tms_store *store, tms_pool_id pool, struct key_run *keys, uint8_t *pages, bool *results,
+			   int32_t *errors)
+{
+	int code = TMS_OK;
+
+	memset(errors, 0, keys->n * sizeof(*errors));
+	while (code == TMS_OK && keys->at < keys->n)
+		code = get_flight(store, pool, keys, pages, results);
+	return code;
 }
 
 int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
@@ -335,11 +227,13 @@ int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 		for (uint64_t i = 0; i < n; i++)
 			if (indexes[i] > UINT32_MAX)
 				return TMS_E_INVALID;
+	if (!pool_id_is_persistent(pool))
+		return get_clean_pages(store, pool, &batch.keys, pages, results, errors);
 	while ((code = begin_loads(&batch)) == TMS_OK && wait->request) {
 		struct load *load = wait->request;
 		uint64_t item = load->item;
 
-		code = wait_load(store, load, pages + item * PAGE_SIZE, wait);
+		code = load_wait(store, load, pages + item * PAGE_SIZE, wait);
 		if (code == TMS_WAITING)
 			return code;
 		if (code == TMS_E_CLOSED)

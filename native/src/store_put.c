@@ -3,7 +3,8 @@
  *
  * Laws: 1. the old page of the key is detached before the new one is considered, so that every path
  * which does not store the new data leaves the key absent.  2. a page is compressed before the lock is
- * taken.  3. the caller's bytes are copied before return.
+ * taken.  3. the caller's bytes are copied before return: under the lock, or, those of clean pages in a batch, after it,
+ * a flight at a time.
  */
 #include "store.h"
 
@@ -81,10 +82,9 @@ static enum tms_reject place_raw(tms_store *store, uint32_t id, bool persistent,
 	if (result != ADMIT_OK)
 		return reject_of(result, kept);
 	/* First the bytes: while they drain past the cache, the bookkeeping goes on. */
-	region_write_page(held->region, pfn, kept->bytes);
-	if (victim)
-		(void)shrink_drop(held, victim);
-	frame_take(&held->region->frames, pfn, persistent ? FRAME_SWAP : FRAME_CLEAN, id);
+	if (!inflight_add(&held->region->inflight, pfn, mapping_at(&held->region->mapping, pfn), kept->bytes))
+		region_write_page(held->region, pfn, kept->bytes);
+	shrink_take_frame(held, pfn, victim, persistent ? FRAME_SWAP : FRAME_CLEAN, id);
 	entry = holdings_entry(held, id);
 	entry->place = pfn << UNITS_SHIFT;
 	entry->flags |= ENTRY_RESIDENT;
@@ -118,18 +118,31 @@ static enum tms_reject insert(tms_store *store, const struct key *key, uint32_t 
 	return index_insert(&store->held.index, key, id) == INDEX_OK ? TMS_REJECTS : TMS_REJECT_MEMORY;
 }
 
+/* Hints to the CPU for the three pages that the next ones will most likely cost, each one step further than the last
+ * time. */
+static void prefetch_victims(const struct holdings *held)
+{
+	uint32_t id = held->region->frames.held[FRAME_FREE] ? 0 : evict_next(&held->evict);
+
+	if (id) {
+		index_prefetch_chain(&held->index, id);
+		id = holdings_entry(held, id)->order.prev;
+	}
+	if (id) {
+		holdings_prefetch_drop(held, id);
+		id = holdings_entry(held, id)->order.prev;
+	}
+	if (id)
+		__builtin_prefetch(holdings_entry(held, id), 1);
+}
+
 static enum tms_reject admit(tms_store *store, const struct key *key, bool persistent, const struct kept *kept)
 {
 	struct holdings *held = &store->held;
-	uint32_t next = held->region->frames.held[FRAME_FREE] ? 0 : evict_next(&held->evict);
-	uint32_t id;
 	enum tms_reject reject;
+	uint32_t id;
 	struct entry *entry;
 
-	/* The entry came into the cache when the last one was given up, below; what hangs on it does so while the new
-	 * page's key is looked up. */
-	if (next)
-		holdings_prefetch_drop(held, next);
 	id = index_find(&held->index, key);
 	if (id)
 		shrink_drop(held, id);
@@ -152,19 +165,34 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 		holdings_count(held, id, 1);
 	else
 		index_remove(&held->index, id);
-	if (next)
-		__builtin_prefetch(holdings_entry(held, evict_next(&held->evict)), 1);
+	if (!persistent)
+		prefetch_victims(held);
+	return reject;
+}
+
+/* With the lock held. */
+static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent, const struct key_run *keys,
+			       const struct kept *kept)
+{
+	const struct key key = key_run_at(keys, keys->at, slot);
+	struct tms_stats *stats = &store->held.stats;
+	enum tms_reject reject;
+
+	index_prefetch_keys(&store->held.index, keys, slot);
+	reject = admit(store, &key, persistent, kept);
+	if (reject == TMS_REJECTS)
+		(*(persistent ? &stats->swap_stores : &stats->clean_puts))++;
+	else
+		(persistent ? stats->swap_rejects : stats->clean_rejects)[reject]++;
 	return reject;
 }
 
 static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, const uint8_t *page)
 {
 	const bool persistent = pool_id_is_persistent(pool);
-	struct tms_stats *stats = &store->held.stats;
 	uint8_t scratch[PACKED_MAX_BYTES];
 	enum tms_reject reject;
 	struct kept kept;
-	struct key key;
 	uint16_t slot;
 	int code;
 
@@ -180,13 +208,7 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, c
 		store_leave(store);
 		return TMS_E_NO_POOL;
 	}
-	index_prefetch_keys(&store->held.index, keys, slot);
-	key = key_run_at(keys, keys->at, slot);
-	reject = admit(store, &key, persistent, &kept);
-	if (reject == TMS_REJECTS)
-		(*(persistent ? &stats->swap_stores : &stats->clean_puts))++;
-	else
-		(persistent ? stats->swap_rejects : stats->clean_rejects)[reject]++;
+	reject = put_one(store, slot, persistent, keys, &kept);
 	store_leave(store);
 	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
 }
@@ -199,6 +221,32 @@ int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 	return put(store, pool, &keys, page);
 }
 
+/* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on. */
+static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, const uint8_t *pages, bool *results)
+{
+	const uint64_t end = min_u64(keys->n, keys->at + FLIGHT_PAGES);
+	struct inflight *inflight = &store->held.region->inflight;
+	struct kept kept[FLIGHT_PAGES];
+	struct kept *next = kept;
+	uint32_t flight;
+	uint16_t slot;
+	int code;
+
+	for (uint64_t at = keys->at; at < end; at++)
+		kept[at - keys->at] = prepare(store, false, pages + at * PAGE_SIZE, NULL);
+	code = store_enter(store);
+	if (code)
+		return code;
+	slot = pool_slot(&store->held.pools, pool);
+	inflight_open(inflight, store->held.region->copy.page);
+	for (; slot && keys->at < end; keys->at++)
+		results[keys->at] = put_one(store, slot, false, keys, next++) == TMS_REJECTS;
+	flight = inflight_close(inflight);
+	store_leave(store);
+	inflight_land(inflight, flight);
+	return slot ? TMS_OK : TMS_E_NO_POOL;
+}
+
 int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
 		 const uint8_t *pages, bool *results)
 {
@@ -207,6 +255,14 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 	for (uint64_t i = 0; i < n; i++)
 		if (indexes[i] > UINT32_MAX)
 			return TMS_E_INVALID;
+	if (!*store->present)
+		return TMS_E_CLOSED;
+	while (!pool_id_is_persistent(pool) && keys.at < n) {
+		int code = put_flight(store, pool, &keys, pages, results);
+
+		if (code < 0)
+			return code;
+	}
 	for (; keys.at < n; keys.at++) {
 		int code = put(store, pool, &keys, pages + keys.at * PAGE_SIZE);
 

@@ -21,9 +21,9 @@ static void forget(tms_store *store, struct tms_wait *wait)
 	struct through *through = wait->request;
 
 	wait->request = NULL;
-	pthread_mutex_lock(&store->lock);
+	store_lock(store);
 	page_out_group_put(through->group);
-	pthread_mutex_unlock(&store->lock);
+	store_leave(store);
 	free(through);
 }
 
