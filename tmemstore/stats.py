@@ -68,11 +68,13 @@ class FrameCounts(NamedTuple):
 class Stats:
     """A snapshot of the counters. Fields and their meaning: `struct tms_stats` in native/include/tmemstore.h.
 
-    Sizes are bytes, everything else counts. `*_rejects`, `allocs_by_reason`: reason to count; `written_by_cause`: cause
-    to bytes; `allocs_within_*`: of `allocs_run` those that took no longer than was said before.
+    Sizes are bytes, everything else counts. `*_rejects`, `clean_admits`, `allocs_by_reason`: reason to count;
+    `written_by_cause`: cause to bytes; `allocs_within_*`: of `allocs_run` those that took no longer than was said
+    before; `filter_open`: 0 or 1.
     """
 
     clean_puts: int
+    clean_admits: dict[str, int]
     clean_rejects: dict[str, int]
     clean_gets: int
     clean_hits: int
@@ -132,18 +134,19 @@ class Stats:
     allocs_within_p99: int
     allocs_within_bound: int
     metadata_bytes: int
+    filter_useful: int
+    filter_wasted: int
+    filter_open: int
     contracts: tuple[Any, ...] = ()
 
     @classmethod
-    def from_c(cls, raw: Any, reject_names: list[str], reason_names: list[str], cause_names: list[str]) -> Stats:
-        """Copies a `struct tms_stats`, naming the elements of its arrays."""
+    def from_c(cls, raw: Any, names: dict[str, list[str]]) -> Stats:
+        """Copies a `struct tms_stats`; `names`: array to the names of its elements."""
         values: dict[str, Any] = {
             field.name: getattr(raw, field.name) for field in fields(cls) if field.name != "contracts"
         }
-        for name in ("clean_rejects", "swap_rejects"):
-            values[name] = dict(zip(reject_names, values[name], strict=True))
-        values["allocs_by_reason"] = dict(zip(reason_names, values["allocs_by_reason"], strict=True))
-        values["written_by_cause"] = dict(zip(cause_names, values["written_by_cause"], strict=True))
+        for name, elements in names.items():
+            values[name] = dict(zip(elements, values[name], strict=True))
         return cls(**values)
 
 

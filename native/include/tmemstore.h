@@ -229,15 +229,20 @@ struct tms_wait {
 	void *request; /* of a batch the oldest */
 };
 
-/* Page bytes are copied before return.  TMS_REJECTED leaves the key absent, whatever it held. */
-int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, const uint8_t *page);
+enum tms_put_flag {
+	TMS_PUT_ACTIVE = 1 /* ephemeral: the caller knows that the page is in use; the filter lets it in */
+};
+
+/* Page bytes are copied before return.  flags: enum tms_put_flag.  TMS_REJECTED leaves the key absent, whatever it
+ * held. */
+int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint32_t flags, const uint8_t *page);
 /* TMS_OK or TMS_MISS.  Private ephemeral pools: the page is removed unless the pool is inclusive.  wait
  * null: a page that must be read from the spill file answers TMS_WAITING, and nothing is begun. */
 int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait);
 /* The same over n keys; pages are n * TMS_PAGE_SIZE bytes; results hold one bool a key.  put_many
  * stops at the first error; get_many goes on past device errors, marks those keys in errors (a
  * tms_code a key, 0: none) and answers the first of them. */
-int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, const uint8_t *pages, bool *results);
+int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, uint32_t flags, const uint8_t *pages, bool *results);
 int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, uint8_t *pages, bool *results, int32_t *errors, struct tms_wait *wait);
 void tms_wait_cancel(tms_store *store, struct tms_wait *wait);
 
@@ -263,18 +268,38 @@ enum tms_reject {
 	TMS_REJECT_MEMORY = 3,   /* no memory for the bookkeeping */
 	TMS_REJECT_CEILING = 4,  /* a contract, or the frontswap share, allows it in no chunk */
 	TMS_REJECT_SPILL = 5,    /* write-through: the device failed or is full */
-	TMS_REJECTS = 6
+	TMS_REJECT_COLD = 6,     /* ephemeral: not worth its copy, as far as is known */
+	TMS_REJECTS = 7
 };
 const char *tms_reject_name(int reject);
+
+/* Why an ephemeral page was let in.  Same-filled ones, which take no frame, are WORTH it. */
+enum tms_admit {
+	TMS_ADMIT_WORTH = 0,  /* pages like it are found again often enough, or nothing says the contrary */
+	TMS_ADMIT_SEEN = 1,   /* its key was turned away not long ago, and came again */
+	TMS_ADMIT_ACTIVE = 2, /* TMS_PUT_ACTIVE */
+	TMS_ADMIT_SAMPLE = 3, /* one of many, to see what becomes of it */
+	TMS_ADMITS = 4
+};
+const char *tms_admit_name(int admit);
+
+/* The admission filter of ephemeral pages. */
+struct tms_filter {
+	uint64_t saved_ns; /* what a get that finds its page spares: a read from its file; less than 1000 s */
+	uint64_t copy_ns;  /* a put and its share of a get; less than 1000 s */
+	bool enabled;      /* false, as a new store has it: every page is let in */
+};
+int tms_set_filter(tms_store *store, const struct tms_filter *filter);
 const char *tms_reason_name(int reason);
 
 struct tms_stats {
 	/* cleancache, events */
 	uint64_t clean_puts, clean_gets, clean_hits, clean_flushes, clean_evicted;
-	uint64_t clean_rejects[6];
+	uint64_t clean_rejects[7];
+	uint64_t clean_admits[4]; /* of clean_puts, by enum tms_admit */
 	/* frontswap, events; incompressible: kept raw because they did not compress */
 	uint64_t swap_stores, swap_loads, swap_hits_region, swap_hits_spill, swap_flushes, swap_incompressible, load_errors;
-	uint64_t swap_rejects[6];
+	uint64_t swap_rejects[7];
 	uint64_t swap_evicted; /* frames given up because a copy was in the spill file */
 	/* pages held now; fill: same-filled ones of both kinds; spilled: only in the spill file; copied: in the
 	 * region and in the spill file */
@@ -300,6 +325,9 @@ struct tms_stats {
 	/* allocations that ran, and how many of them took no longer than was said before */
 	uint64_t allocs_run, allocs_within_p50, allocs_within_p99, allocs_within_bound;
 	uint64_t metadata_bytes;
+	/* the filter: of the pages let in to be tried those that were found, and those evicted before; and whether they
+	 * say that every page is worth its copy (0 or 1) */
+	uint64_t filter_useful, filter_wasted, filter_open;
 };
 int tms_stats(tms_store *store, struct tms_stats *ret);
 

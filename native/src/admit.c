@@ -66,7 +66,8 @@ static uint32_t choose_victim(struct holdings *held, const struct wanted *wanted
 {
 	uint32_t id = wanted->page->depth >= ADMIT_CLEAN ? evict_victim(&held->evict, ask, wanted) : 0;
 
-	held->stats.clean_evicted += id != 0;
+	if (id)
+		holdings_evicts(held, id);
 	return id;
 }
 
@@ -152,8 +153,8 @@ static void evict_in_chunk(struct holdings *held, uint32_t chunk, uint32_t frame
 				continue;
 			if (pass == 0 && holdings_entry(held, table->owner[pfn])->flags & ENTRY_VISITED)
 				continue;
+			holdings_evicts(held, table->owner[pfn]);
 			shrink_drop(held, table->owner[pfn]);
-			held->stats.clean_evicted++;
 			held->evict_next = (begin + n + 1) % size;
 		}
 }

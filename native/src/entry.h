@@ -29,6 +29,9 @@ enum entry_flag {
 	ENTRY_DENSE = 128   /* PACKED by the denser codec */
 };
 
+/* In unit, of an ephemeral entry, which has no block: nobody vouched for the page, and no get has found it yet. */
+#define ENTRY_TRIED 1
+
 /* 52 bytes: the object's number is cut in two so that none are lost to alignment. */
 struct entry {
 	uint32_t object_low;

@@ -11,24 +11,18 @@
  */
 #include "index.h"
 
-static uint64_t key_hash(uint64_t object, uint32_t index, uint32_t pool)
-{
-	return hash_mix(object * UINT64_C(0x9e3779b97f4a7c15) + index * UINT64_C(0xc2b2ae3d27d4eb4f) +
-			pool * UINT64_C(0x165667b19e3779f9));
-}
-
 static uint64_t hash_of_entry(const void *record)
 {
 	const struct entry *entry = record;
 
-	return key_hash(entry_object(entry), entry->index, entry->pool);
+	return index_hash(entry_object(entry), entry->index, entry->pool);
 }
 
 static uint64_t hash_of_object(const void *record)
 {
 	const struct object *object = record;
 
-	return key_hash(object->object, 0, object->pool);
+	return index_hash(object->object, 0, object->pool);
 }
 
 static struct link *sibling_link(const void *entries, uint32_t id)
@@ -85,7 +79,7 @@ bool index_reserve_pools(struct index *index, uint32_t n)
 
 uint32_t index_find(const struct index *index, const struct key *key)
 {
-	uint32_t id = *hash_head(&index->entry_hash, key_hash(key->object, key->index, key->pool));
+	uint32_t id = *hash_head(&index->entry_hash, index_key_hash(key));
 
 	while (id) {
 		const struct entry *entry = entry_at(&index->entries, id);
@@ -103,11 +97,11 @@ void index_prefetch_keys(const struct index *index, const struct key_run *keys, 
 
 	if (keys->at + 1 < keys->n && index->entries.live) {
 		key = key_run_at(keys, keys->at + 1, pool);
-		__builtin_prefetch(entry_at(&index->entries, *hash_head(&index->entry_hash, key_hash(key.object, key.index, pool))));
+		__builtin_prefetch(entry_at(&index->entries, *hash_head(&index->entry_hash, index_hash(key.object, key.index, pool))));
 	}
 	if (keys->at + 2 < keys->n) {
 		key = key_run_at(keys, keys->at + 2, pool);
-		__builtin_prefetch(hash_head(&index->entry_hash, key_hash(key.object, key.index, pool)));
+		__builtin_prefetch(hash_head(&index->entry_hash, index_hash(key.object, key.index, pool)));
 	}
 }
 
@@ -130,7 +124,7 @@ void index_prefetch_chain(const struct index *index, uint32_t id)
 
 static uint32_t find_object(const struct index *index, uint16_t pool, uint64_t number)
 {
-	uint32_t id = *hash_head(&index->object_hash, key_hash(number, 0, pool));
+	uint32_t id = *hash_head(&index->object_hash, index_hash(number, 0, pool));
 
 	while (id) {
 		const struct object *object = object_at(index, id);

@@ -52,6 +52,17 @@ void index_deinit(struct index *index);
 /* Makes room for pools with slots below n.  False: no memory. */
 bool index_reserve_pools(struct index *index, uint32_t n);
 
+static inline uint64_t index_hash(uint64_t object, uint32_t index, uint32_t pool)
+{
+	return hash_mix(object * UINT64_C(0x9e3779b97f4a7c15) + index * UINT64_C(0xc2b2ae3d27d4eb4f) +
+			pool * UINT64_C(0x165667b19e3779f9));
+}
+
+static inline uint64_t index_key_hash(const struct key *key)
+{
+	return index_hash(key->object, key->index, key->pool);
+}
+
 /* The entry of the key, or 0. */
 uint32_t index_find(const struct index *index, const struct key *key);
 /* Hints to the CPU: what looking up the next two keys will touch, each one step further than the last time. */

@@ -8,6 +8,7 @@
 #include "ceiling.h"
 #include "entry.h"
 #include "evict.h"
+#include "filter.h"
 #include "index.h"
 #include "io.h"
 #include "pool.h"
@@ -22,6 +23,7 @@ struct holdings {
 	struct evict evict;
 	struct aging aging;
 	struct ceiling ceiling;
+	struct filter filter;
 	struct spill spill;
 	uint32_t tried_id;       /* the page that the denser codec was tried on last */
 	uint32_t open_hint;      /* a chunk that had room under its ceilings when one was looked for last */
@@ -84,6 +86,14 @@ static inline void holdings_prefetch_drop(const struct holdings *held, uint32_t 
 		return;
 	__builtin_prefetch(&frames->owner[pfn], 1);
 	__builtin_prefetch(&frames->state[pfn], 1);
+}
+
+/* A clean page gives way to another one: counted, and the filter learns from it. */
+static inline void holdings_evicts(struct holdings *held, uint32_t id)
+{
+	held->stats.clean_evicted++;
+	if (holdings_entry(held, id)->unit == ENTRY_TRIED)
+		filter_learn(&held->filter, false);
 }
 
 /* The page of a key, or 0.  What was left behind under the key is removed. */

@@ -10,6 +10,7 @@ static const char *const reject_names[TMS_REJECTS] = {
 	[TMS_REJECT_MEMORY] = "memory",
 	[TMS_REJECT_CEILING] = "ceiling",
 	[TMS_REJECT_SPILL] = "spill",
+	[TMS_REJECT_COLD] = "cold",
 };
 
 static const char *const cause_names[TMS_CAUSES] = {
@@ -23,6 +24,18 @@ static const char *const reason_names[TMS_REASONS] = {
 	[TMS_REASON_MEMORY] = "memory",	  [TMS_REASON_CLOSED] = "closed",       [TMS_REASON_RECOVERING] = "recovering",
 	[TMS_REASON_ROOM] = "room",
 };
+
+static const char *const admit_names[TMS_ADMITS] = {
+	[TMS_ADMIT_WORTH] = "worth",
+	[TMS_ADMIT_SEEN] = "seen",
+	[TMS_ADMIT_ACTIVE] = "active",
+	[TMS_ADMIT_SAMPLE] = "sample",
+};
+
+const char *tms_admit_name(int admit)
+{
+	return admit >= 0 && admit < TMS_ADMITS ? admit_names[admit] : NULL;
+}
 
 const char *tms_reject_name(int reject)
 {
@@ -124,7 +137,10 @@ int tms_stats(tms_store *store, struct tms_stats *ret)
 	ret->uncopied_bytes = held->uncopied_units << UNIT_SHIFT;
 	ret->ranges_out = held->region->ranges.allocated;
 	ret->metadata_bytes = frame_table_bytes(&held->region->frames) + packing_bytes(&held->region->packing) +
-			      index_bytes(&held->index) + spill_bytes(&held->spill);
+			      index_bytes(&held->index) + spill_bytes(&held->spill) + filter_bytes(&held->filter);
+	ret->filter_useful = held->filter.useful;
+	ret->filter_wasted = held->filter.wasted;
+	ret->filter_open = filter_finds_worth(&held->filter);
 	store_leave(store);
 	return TMS_OK;
 }

@@ -1,5 +1,5 @@
 /*
- * steer.c: what policy sets and asks from outside: ceilings, headroom, time, faults.
+ * steer.c: what policy sets and asks from outside: ceilings, the filter, headroom, time, faults.
  */
 #include "store.h"
 
@@ -17,6 +17,20 @@ int tms_set_ceilings(tms_store *store, const struct tms_ceilings *ceilings)
 	ceiling->active = ceilings->contracts || ceilings->hard || ceilings->frontswap_permille < 1000;
 	store_leave(store);
 	return TMS_OK;
+}
+
+int tms_set_filter(tms_store *store, const struct tms_filter *filter)
+{
+	int code;
+
+	if (filter->saved_ns >= 1000 * NSEC_PER_SEC || filter->copy_ns >= 1000 * NSEC_PER_SEC)
+		return TMS_E_INVALID;
+	code = store_enter(store);
+	if (code)
+		return code;
+	code = filter_set(&store->held.filter, filter, store->held.region->frames.frames) ? TMS_OK : TMS_E_NO_MEMORY;
+	store_leave(store);
+	return code;
 }
 
 struct sums {

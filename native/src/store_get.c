@@ -24,6 +24,15 @@ static void read_clean(struct tms_region *region, uint32_t pfn, uint8_t *page)
 		copy_out(page, from);
 }
 
+static void count_hit(struct holdings *held, struct entry *entry)
+{
+	held->stats.clean_hits++;
+	if (entry->unit != ENTRY_TRIED)
+		return;
+	entry->unit = 0;
+	filter_learn(&held->filter, true);
+}
+
 /* With the lock held.  What is kept in another form than the page's comes to lie in bytes; the form. */
 static uint8_t read_resident(tms_store *store, const struct pool *pool, uint32_t id, uint8_t *page, uint8_t *bytes)
 {
@@ -44,7 +53,7 @@ static uint8_t read_resident(tms_store *store, const struct pool *pool, uint32_t
 	if (entry->flags & ENTRY_PERSISTENT)
 		held->stats.swap_hits_region++;
 	else
-		held->stats.clean_hits++;
+		count_hit(held, entry);
 	if (pool_get_removes(pool))
 		shrink_drop(held, id);
 	else if (entry->flags & ENTRY_PERSISTENT)

@@ -15,12 +15,14 @@ struct kept {
 	bool packed;
 	bool fill;
 	bool incompressible;
+	bool active; /* the caller says so */
 	uint64_t value; /* fill */
 };
 
-static struct kept prepare(tms_store *store, bool persistent, const uint8_t *page, uint8_t *scratch)
+static struct kept prepare(tms_store *store, bool persistent, uint32_t flags, const uint8_t *page,
+			   uint8_t *scratch)
 {
-	struct kept kept = { .bytes = page, .size = TMS_PAGE_SIZE };
+	struct kept kept = { .bytes = page, .size = TMS_PAGE_SIZE, .active = flags & TMS_PUT_ACTIVE };
 	uint32_t packed;
 
 	kept.fill = page_is_filled(page, &kept.value);
@@ -136,10 +138,25 @@ static void prefetch_victims(const struct holdings *held)
 		__builtin_prefetch(holdings_entry(held, id), 1);
 }
 
+/* Whether the filter lets a clean page in, which is counted.  unit: what its entry keeps of that. */
+static bool passes_filter(struct holdings *held, const struct key *key, const struct kept *kept, uint8_t *unit)
+{
+	enum tms_admit admit = TMS_ADMIT_WORTH;
+
+	if (!kept->fill) {
+		admit = filter_judge(&held->filter, index_key_hash(key), kept->active);
+		*unit = filter_tries(&held->filter, admit) ? ENTRY_TRIED : 0;
+	}
+	if (admit != TMS_ADMITS)
+		held->stats.clean_admits[admit]++;
+	return admit != TMS_ADMITS;
+}
+
 static enum tms_reject admit(tms_store *store, const struct key *key, bool persistent, const struct kept *kept)
 {
 	struct holdings *held = &store->held;
 	enum tms_reject reject;
+	uint8_t unit = 0;
 	uint32_t id;
 	struct entry *entry;
 
@@ -148,12 +165,15 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 		shrink_drop(held, id);
 	if (!store->enabled)
 		return TMS_REJECT_DISABLED;
+	if (!persistent && !passes_filter(held, key, kept, &unit))
+		return TMS_REJECT_COLD;
 	reject = insert(store, key, &id);
 	if (reject != TMS_REJECTS)
 		return reject;
 	entry = holdings_entry(held, id);
 	entry->flags = persistent ? ENTRY_PERSISTENT : 0;
 	entry->size = (uint16_t)kept->size;
+	entry->unit = unit;
 	if (kept->fill) {
 		place_fill(store, id, persistent, kept);
 	} else if (kept->packed) {
@@ -187,7 +207,7 @@ static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent,
 	return reject;
 }
 
-static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, const uint8_t *page)
+static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, uint32_t flags, const uint8_t *page)
 {
 	const bool persistent = pool_id_is_persistent(pool);
 	uint8_t scratch[PACKED_MAX_BYTES];
@@ -199,7 +219,7 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, c
 	if (!*store->present)
 		return TMS_E_CLOSED;
 	copy_prefetch(page);
-	kept = prepare(store, persistent, page, scratch);
+	kept = prepare(store, persistent, flags, page, scratch);
 	code = store_enter(store);
 	if (code)
 		return code;
@@ -213,16 +233,17 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, c
 	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
 }
 
-int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, const uint8_t *page)
+int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint32_t flags, const uint8_t *page)
 {
 	const uint64_t indexes[] = { index };
 	const struct key_run keys = { .objects = &object, .indexes = indexes, .n = 1 };
 
-	return put(store, pool, &keys, page);
+	return put(store, pool, &keys, flags, page);
 }
 
 /* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on. */
-static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, const uint8_t *pages, bool *results)
+static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, uint32_t flags, const uint8_t *pages,
+		      bool *results)
 {
 	const uint64_t end = min_u64(keys->n, keys->at + FLIGHT_PAGES);
 	struct inflight *inflight = &store->held.region->inflight;
@@ -233,7 +254,7 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	int code;
 
 	for (uint64_t at = keys->at; at < end; at++)
-		kept[at - keys->at] = prepare(store, false, pages + at * PAGE_SIZE, NULL);
+		kept[at - keys->at] = prepare(store, false, flags, pages + at * PAGE_SIZE, NULL);
 	code = store_enter(store);
 	if (code)
 		return code;
@@ -248,7 +269,7 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 }
 
 int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
-		 const uint8_t *pages, bool *results)
+		 uint32_t flags, const uint8_t *pages, bool *results)
 {
 	struct key_run keys = { .objects = objects, .indexes = indexes, .n = n };
 
@@ -258,13 +279,13 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 	if (!*store->present)
 		return TMS_E_CLOSED;
 	while (!pool_id_is_persistent(pool) && keys.at < n) {
-		int code = put_flight(store, pool, &keys, pages, results);
+		int code = put_flight(store, pool, &keys, flags, pages, results);
 
 		if (code < 0)
 			return code;
 	}
 	for (; keys.at < n; keys.at++) {
-		int code = put(store, pool, &keys, pages + keys.at * PAGE_SIZE);
+		int code = put(store, pool, &keys, flags, pages + keys.at * PAGE_SIZE);
 
 		if (code < 0)
 			return code;

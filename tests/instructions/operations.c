@@ -67,7 +67,7 @@ static uint64_t draw(uint64_t below)
 
 static int put(tms_pool_id pool, uint32_t key, uint32_t page)
 {
-	return tms_put(store, pool, key >> 4, key & 15, pages[page % PAGES]);
+	return tms_put(store, pool, key >> 4, key & 15, 0, pages[page % PAGES]);
 }
 
 static int get(tms_pool_id pool, uint32_t key)

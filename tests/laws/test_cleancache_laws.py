@@ -68,7 +68,7 @@ def test_a_miss_leaves_the_callers_rows_of_a_batch_alone(opened):
 @EVICTIONS
 def test_an_overfull_cache_is_intact_or_absent_never_stale(opened, eviction):
     """Three generations over the same keys, four times as many as there are frames."""
-    tm = opened(eviction=eviction)
+    tm = opened(eviction=eviction, admission_filter=False)
     fs = tm.cleancache("rootfs")
     count = 4 * tm.region.frames
     for generation in range(3):

@@ -286,7 +286,7 @@ static inline int fixture_put(struct fixture *f, tms_pool_id pool, uint32_t key,
 	uint8_t page[TMS_PAGE_SIZE];
 
 	page_make(page, seed, noise);
-	return tms_put(f->store, pool, key >> 4, key, page);
+	return tms_put(f->store, pool, key >> 4, key, 0, page);
 }
 
 /* A get that waits for the device, however long. */
@@ -307,7 +307,7 @@ static inline int fixture_put_pairs(struct fixture *f, uint32_t key, uint64_t se
 	uint8_t page[TMS_PAGE_SIZE];
 
 	page_make_pairs(page, seed, noise);
-	return tms_put(f->store, f->swap, key >> 4, key, page);
+	return tms_put(f->store, f->swap, key >> 4, key, 0, page);
 }
 
 static inline bool fixture_holds_pairs(struct fixture *f, uint32_t key, uint64_t seed, uint32_t noise)

@@ -56,7 +56,7 @@ static void put_one(uint32_t step)
 
 	*shadow = (struct shadow){ rng_below(&rng, 2) ? NOISE : PAIRS, step, noise[rng_below(&rng, 9)] };
 	make(page, shadow);
-	code = tms_put(f.store, persistent ? f.swap : f.clean, key >> 4, key, page);
+	code = tms_put(f.store, persistent ? f.swap : f.clean, key >> 4, key, 0, page);
 	CHECK(code == TMS_OK || code == TMS_REJECTED);
 	if (code == TMS_REJECTED)
 		shadow->content = ABSENT;

@@ -247,7 +247,7 @@ static void the_last_page_of_a_key_wins_in_a_batch(void)
 		page_make(pages[i], 100 + i, RAW);
 		indexes[i] = i % 5;
 	}
-	CHECK_EQ(tms_put_many(f.store, f.clean, BATCH, objects, indexes, pages[0], results), TMS_OK);
+	CHECK_EQ(tms_put_many(f.store, f.clean, BATCH, objects, indexes, 0, pages[0], results), TMS_OK);
 	CHECK_VERIFIES(f.store);
 	for (uint32_t i = 0; i < BATCH; i++)
 		CHECK(results[i]);

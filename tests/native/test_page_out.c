@@ -214,7 +214,7 @@ static void a_page_that_was_written_in_another_form_has_that_form_then(void)
 		CHECK_EQ(fixture_open(&f, &(struct setup){ .spill = true, .packed = true, .denser = true, .reserve_bytes = 4 * RAW }), TMS_OK);
 		held = &f.store->held;
 		page_make_pairs(page, 1, RAW);
-		CHECK_EQ(tms_put(f.store, f.swap, 0, 1, page), TMS_OK);
+		CHECK_EQ(tms_put(f.store, f.swap, 0, 1, 0, page), TMS_OK);
 		id = id_of(&f, f.swap, 1);
 		bytes.size = codec_compress(&f.store->denser, page, dense, PACKED_MAX_BYTES);
 		CHECK(bytes.size > 0 && bytes.size < RAW);

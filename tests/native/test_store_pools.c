@@ -18,7 +18,7 @@ static bool open_store(void)
 static bool put_object(tms_pool_id pool, uint64_t object, uint32_t n)
 {
 	for (uint32_t index = 0; index < n; index++)
-		if (tms_put(f.store, pool, object, index, page) != TMS_OK)
+		if (tms_put(f.store, pool, object, index, 0, page) != TMS_OK)
 			return false;
 	return true;
 }
@@ -105,7 +105,7 @@ static void a_pool_takes_its_pages_with_it_and_its_handle_means_nothing_then(voi
 	CHECK_EQ(tms_pool_create(f.store, TMS_POOL_PERSISTENT, NULL, &other), TMS_OK);
 	CHECK(other != f.swap);
 	CHECK(put_object(other, 5, 1));
-	CHECK_EQ(tms_put(f.store, f.swap, 5, 0, page), TMS_E_NO_POOL);
+	CHECK_EQ(tms_put(f.store, f.swap, 5, 0, 0, page), TMS_E_NO_POOL);
 	CHECK_EQ(tms_get(f.store, f.swap, 5, 0, page, NULL), TMS_E_NO_POOL);
 	CHECK_EQ(tms_flush_page(f.store, f.swap, 5, 0), TMS_E_NO_POOL);
 	CHECK_EQ(tms_flush_object(f.store, f.swap, 5), TMS_E_NO_POOL);

@@ -42,7 +42,7 @@ static void the_callers_bytes_are_copied_before_return(void)
 
 	CHECK_EQ(open_store(false), TMS_OK);
 	page_make(page, 1, RAW);
-	CHECK_EQ(tms_put(f.store, f.swap, 0, 1, page), TMS_OK);
+	CHECK_EQ(tms_put(f.store, f.swap, 0, 1, 0, page), TMS_OK);
 	memset(page, 0, sizeof(page));
 	CHECK(fixture_holds(&f, f.swap, 1, 1, RAW));
 	fixture_close(&f);
@@ -152,16 +152,16 @@ static void many_puts_are_as_many_single_ones(void)
 		indexes[i] = i;
 	}
 	indexes[7] = UINT64_C(1) << 32;
-	CHECK_EQ(tms_put_many(f.store, f.swap, 8, objects, indexes, pages[0], results), TMS_E_INVALID);
+	CHECK_EQ(tms_put_many(f.store, f.swap, 8, objects, indexes, 0, pages[0], results), TMS_E_INVALID);
 	CHECK_EQ(fixture_stats(&f).pages_swap, 0);
 	indexes[7] = 7;
 	CHECK_EQ(tms_fault_arm(f.store, TMS_FAULT_ENTRY_ALLOC, 3, 1, 0, 0), TMS_OK);
-	CHECK_EQ(tms_put_many(f.store, f.swap, 8, objects, indexes, pages[0], results), TMS_OK);
+	CHECK_EQ(tms_put_many(f.store, f.swap, 8, objects, indexes, 0, pages[0], results), TMS_OK);
 	for (uint32_t i = 0; i < 8; i++) {
 		CHECK_EQ(results[i], i != 3);
 		CHECK_EQ(fixture_holds(&f, f.swap, i, i, RAW), i != 3);
 	}
-	CHECK_EQ(tms_put_many(f.store, 12345, 8, objects, indexes, pages[0], results), TMS_E_NO_POOL);
+	CHECK_EQ(tms_put_many(f.store, 12345, 8, objects, indexes, 0, pages[0], results), TMS_E_NO_POOL);
 	fixture_close(&f);
 }
 

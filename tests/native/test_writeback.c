@@ -302,7 +302,7 @@ static void objects_are_compressed_on_the_way_while_the_device_is_busy(void)
 						   .denser = true }), TMS_OK);
 	for (uint32_t key = 0; key < 100; key++) {
 		page_make_pairs(page, key + 1, 3600);
-		CHECK_EQ(tms_put(f.store, f.swap, key >> 4, key, page), TMS_OK);
+		CHECK_EQ(tms_put(f.store, f.swap, key >> 4, key, 0, page), TMS_OK);
 	}
 	w = window(0, FRAMES);
 	w.batch_blocks = 8;

@@ -76,4 +76,5 @@ def _open(arguments: Arguments, stack: ExitStack) -> tmemstore.Controller:
         codec=arguments.codec,
         writeback=arguments.writeback,
         virtual_time=arguments.virtual,
+        admission_filter=False,  # the area is to be full
     )

@@ -144,6 +144,7 @@ def _open(arguments: Arguments, spill: str | None) -> tmemstore.Controller:
         escape=arguments.escape_bytes,
         codec=arguments.codec,
         writeback="back",
+        admission_filter=False,
     )
 
 

@@ -29,7 +29,7 @@ _MS, _US = 1e6, 1e3
 
 def rows(region_bytes: int, source: Source, rounds: int, seed: int) -> Iterator[Row]:
     """Drop and migrate of a window."""
-    with closing(tmemstore.open(region_bytes, codec="none")) as tm:
+    with closing(tmemstore.open(region_bytes, codec="none", admission_filter=False)) as tm:
         full = FullStore(tm.store, source, seed)
         drops, refills = zip(*(_drop_ns(tm, full) for _ in range(rounds)), strict=True)
     yield Row("reclaim", "64 MiB of clean pages", "ms", [each / _MS for each in drops], judged="value", goal=1)
@@ -44,7 +44,7 @@ def rows(region_bytes: int, source: Source, rounds: int, seed: int) -> Iterator[
 
 def planning(source: Source, rounds: int, seed: int) -> Iterator[Row]:
     """A plan for a window of 64 MiB in a full region of 8 GiB."""
-    with closing(tmemstore.open(_PLANNED_BYTES, codec="none")) as tm:
+    with closing(tmemstore.open(_PLANNED_BYTES, codec="none", admission_filter=False)) as tm:
         FullStore(tm.store, source, seed)
         times = [wall_ns(lambda: tm.estimate(WINDOW_BYTES)) / _US for _ in range(rounds)]
     yield Row("growth", "plan for a window, 8 GiB", "us", times, judged="value", goal=200)
@@ -52,7 +52,7 @@ def planning(source: Source, rounds: int, seed: int) -> Iterator[Row]:
 
 def _fresh_ns(region_bytes: int, source: Source) -> float:
     """Of a put into a frame that was never used: nothing is to be removed."""
-    with closing(tmemstore.open(region_bytes, codec="none")) as tm:
+    with closing(tmemstore.open(region_bytes, codec="none", admission_filter=False)) as tm:
         fs = tm.cleancache("fresh")
         took_ns = 0
         for begin in range(0, WINDOW_PAGES, BATCH):
@@ -78,7 +78,7 @@ class _Swap:
     """Raw frontswap pages in one window, and free frames outside it."""
 
     def __init__(self, region_bytes: int, source: Source) -> None:
-        self._tm = tmemstore.open(region_bytes, codec="none")
+        self._tm = tmemstore.open(region_bytes, codec="none", admission_filter=False)
         pool = self._tm.store.new_pool(persistent=True)
         zeros = np.zeros(BATCH, np.uint64)
         for begin in range(0, WINDOW_PAGES, BATCH):
@@ -116,7 +116,13 @@ class Waits:
         """The p99.9 of each round."""
         times: dict[str, list[float]] = {"get": [], "put": []}
         with closing(
-            tmemstore.open(_WAITS_REGION, escape="16MiB", storage="emulate:emmc5.1", frontswap_max_percent=40)
+            tmemstore.open(
+                _WAITS_REGION,
+                escape="16MiB",
+                storage="emulate:emmc5.1",
+                frontswap_max_percent=40,
+                admission_filter=False,
+            )
         ) as tm:
             full = FullStore(tm.store, self._source, self._seed)
             swap = tm.frontswap(0)

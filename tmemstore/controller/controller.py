@@ -35,17 +35,28 @@ class Controller:
     """A store with its region: pools, contiguous allocations, statistics. A context manager that closes it.
 
     Made by `tmemstore.open`. `region`, `store`: the layers below. `spill`: how the spill file was opened, or None.
-    `notes`: what this machine, this device or these settings do not give, in words.
+    `refault_ns`: what reading a clean page from its file takes. `notes`: what this machine, this device or these
+    settings do not give, in words.
     """
 
     def __init__(
-        self, region: Region, store: TmemStore, model: Model, ruler: Ruler, *, notes: Sequence[str] = ()
+        self,
+        region: Region,
+        store: TmemStore,
+        model: Model,
+        ruler: Ruler,
+        *,
+        refault_ns: int,
+        admission_filter: bool = True,
+        notes: Sequence[str] = (),
     ) -> None:
         self.region = region
         self.store = store
         self.notes = tuple(notes)
         self._model = model
         self._ruler = ruler
+        self.refault_ns = refault_ns
+        self.admission_filter = admission_filter
         self._lock = threading.Lock()  # of the frontswaps
         self._frontswaps: dict[int, Frontswap] = {}
         self._cleaner: cleaner.Cleaner | None = None
@@ -274,6 +285,22 @@ class Controller:
         """The knob in force as cleancache:frontswap, the least of the one and the most of the other."""
         percent = self._ruler.percent_in_force
         return Ratio(100 - percent, percent)
+
+    @property
+    def admission_filter(self) -> bool:
+        """Whether clean pages are let in only where they are worth their copy; may be changed at any time.
+
+        What a get that finds its page spares is `refault_ns`; what a copy costs is known of this machine. `stats()`:
+        `clean_admits` and `clean_rejects` by reason, `filter_open` while every page is found to be worth it.
+        """
+        return self._filtered
+
+    @admission_filter.setter
+    def admission_filter(self, wanted: bool) -> None:
+        cost = self._model.cost
+        copy_ns = 2 * (cost.move_ns + cost.move_ps * PAGE_SIZE // 1000)  # in and out again
+        background.set_admission_filter(self.store, self.refault_ns if wanted else None, copy_ns)
+        self._filtered = bool(wanted)
 
     # ---- time ------------------------------------------------------------------------------------------
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from tmemstore._binding import check, ffi, lib
+from tmemstore.stores.buffers import integer
 from tmemstore.stores.tmem import TmemStore
 
 NO_COPIES: Final = 2**64 - 1
 """As `CleanRequest.cold_bytes`: pages in the region are left alone."""
 
 _SAMPLES: Final = 256
+
+_TIME_MAX_NS: Final = 10**12 - 1
 
 IDLE: Final = lib.TMS_CLEAN_IDLE
 BEGUN: Final = lib.TMS_CLEAN_BEGUN
@@ -51,6 +54,21 @@ class CleanRequest:
         raw.wait_ns = wait_ns
         raw.drain_ns = drain_ns
         return raw
+
+
+def set_admission_filter(store: TmemStore, saved_ns: int | None, copy_ns: int = 0) -> None:
+    """Lets clean pages in where they are worth their copy; `saved_ns` None: all of them, as a new store does.
+
+    `saved_ns`: what a get that finds its page spares, the read from its file. `copy_ns`: a put and its share of a get.
+    Both are whole and less than 1000 s (`ValueError`). A page that comes when pages like it were found too seldom is
+    let in if its key was turned away not long ago, or if the caller says `active`; of the others one in 32. The rest is
+    rejected as "cold".
+    """
+    raw = ffi.new("struct tms_filter *")
+    raw.enabled = saved_ns is not None
+    raw.saved_ns = integer("saved_ns", saved_ns or 0, _TIME_MAX_NS)
+    raw.copy_ns = integer("copy_ns", copy_ns, _TIME_MAX_NS)
+    check(lib.tms_set_filter(store.handle, raw))
 
 
 class WriteServed(NamedTuple):

@@ -27,17 +27,22 @@ class Cleancache:
         self.shared = store.pool_is_shared(self._pool)
         self.exclusive = not (self.shared or inclusive)
 
-    def put_page(self, inode: int, index: int, page: Any) -> bool:
-        """Offers a clean page (4096 bytes, copied). False: not kept, and the key is absent."""
-        return self._store.put(self._pool, inode, index, page)
+    def put_page(self, inode: int, index: int, page: Any, *, active: bool = False) -> bool:
+        """Offers a clean page (4096 bytes, copied). False: not kept, and the key is absent.
+
+        `active`: it is known to be in use, and the admission filter lets it in.
+        """
+        return self._store.put(self._pool, inode, index, page, active=active)
 
     def get_page(self, inode: int, index: int, out: Any) -> bool:
         """Copies the page into `out` (writable, 4096 bytes). False: not held; read it from its file."""
         return self._store.get(self._pool, inode, index, out)
 
-    def put_page_many(self, inodes: Any, indexes: Any, pages: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    def put_page_many(
+        self, inodes: Any, indexes: Any, pages: npt.NDArray[np.uint8], *, active: bool = False
+    ) -> npt.NDArray[np.bool_]:
         """`put_page` over uint64[n] inodes and indexes and uint8[n, 4096] pages; bool[n] back."""
-        return self._store.put_many(self._pool, inodes, indexes, pages)
+        return self._store.put_many(self._pool, inodes, indexes, pages, active=active)
 
     def get_page_many(self, inodes: Any, indexes: Any, out: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """`get_page` over uint64[n] inodes and indexes into uint8[n, 4096] `out`; bool[n] back."""

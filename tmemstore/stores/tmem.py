@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from tmemstore._binding import check, ffi, lib, text
+from tmemstore._binding import check, ffi, lib
 from tmemstore.errors import PoolError, SpillError
 from tmemstore.region import Region
 from tmemstore.stats import FaultSite, FrameCounts, Stats
-from tmemstore.stores import buffers
+from tmemstore.stores import buffers, snapshot
 from tmemstore.stores.buffers import PageBuffer
 from tmemstore.stores.opening import Emulation, open_store
 from tmemstore.units import format_size
@@ -25,6 +25,7 @@ _SLICE_NS: Final = 50_000_000
 _PUT: Final = lib.tms_put
 _GET: Final = lib.tms_get
 _NULL: Final = ffi.NULL
+_ACTIVE: Final = lib.TMS_PUT_ACTIVE
 _WAITING: Final = lib.TMS_WAITING
 _MISS: Final = lib.TMS_MISS
 
@@ -32,10 +33,6 @@ _POOL_MAX: Final = 2**32 - 1
 
 _PERSISTENT_BIT: Final = 1 << 31
 """Of a pool's id, as the core makes them."""
-
-_REJECTS: Final = [text(lib.tms_reject_name(reject)) for reject in range(lib.TMS_REJECTS)]
-_CAUSES: Final = [text(lib.tms_cause_name(cause)) for cause in range(lib.TMS_CAUSES)]
-_REASONS: Final = [text(lib.tms_reason_name(reason)) for reason in range(lib.TMS_REASONS)]
 
 
 class TmemStore:
@@ -189,16 +186,25 @@ class TmemStore:
 
     # ---- one page --------------------------------------------------------------------------------------
 
-    def put(self, pool: int, object: int, index: int, page: Any) -> bool:  # noqa: A002 - tmem's word
+    def put(
+        self,
+        pool: int,
+        object: int,  # noqa: A002 - tmem's word
+        index: int,
+        page: Any,
+        *,
+        active: bool = False,
+    ) -> bool:
         """Keeps a page (any buffer of 4096 bytes, or a `PageBuffer`) under its key; the bytes are copied before return.
 
-        False: rejected, and the key is absent now, whatever it held before.
+        `active`: the caller knows that a clean page is in use, and the admission filter lets it in. False: rejected,
+        and the key is absent now, whatever it held before.
         """
         pointer = page.pointer if type(page) is PageBuffer else buffers.readable_page(page)
         if type(object) is not int or type(index) is not int:
             object, index = self._key(object, index)  # noqa: A001
         try:
-            code = _PUT(self._handle or self.handle, pool, object, index, pointer)
+            code = _PUT(self._handle or self.handle, pool, object, index, _ACTIVE if active else 0, pointer)
         except (OverflowError, TypeError):
             self._explain(pool, object, index)
             raise
@@ -281,14 +287,18 @@ class TmemStore:
 
     # ---- many pages ------------------------------------------------------------------------------------
 
-    def put_many(self, pool: int, objects: Any, indexes: Any, pages: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    def put_many(
+        self, pool: int, objects: Any, indexes: Any, pages: npt.NDArray[np.uint8], *, active: bool = False
+    ) -> npt.NDArray[np.bool_]:
         """`put` over uint64[n] objects, uint64[n] indexes and uint8[n, 4096] pages; bool[n] back."""
         objects, indexes, results = self._keys(objects, indexes)
         pages = buffers.page_array("pages", pages, len(objects))
         keys = (buffers.address("uint64_t", objects), buffers.address("uint64_t", indexes))
         stored = buffers.address("bool", results)
         pool = self._pool_id(pool)
-        check(lib.tms_put_many(self.handle, pool, len(objects), *keys, buffers.address("uint8_t", pages), stored))
+        flags = _ACTIVE if active else 0
+        given = buffers.address("uint8_t", pages)
+        check(lib.tms_put_many(self.handle, pool, len(objects), *keys, flags, given, stored))
         if self.write_through and pool & _PERSISTENT_BIT:
             self._through(pool, len(objects), *keys, stored)
         return results
@@ -347,32 +357,19 @@ class TmemStore:
 
     def stats(self) -> Stats:
         """A frozen snapshot of all counters."""
-        raw = ffi.new("struct tms_stats *")
-        check(lib.tms_stats(self.handle, raw))
-        return Stats.from_c(raw, _REJECTS, _REASONS, _CAUSES)
+        return snapshot.stats(self.handle)
 
     def chunks(self) -> npt.NDArray[Any]:
         """What each 2 MiB chunk holds: a structured array, fields as in `struct tms_chunk`."""
-        import numpy as np
-
-        kinds = {"uint16_t": "u2", "uint32_t": "u4"}
-        layout = [(name, kinds[field.type.cname]) for name, field in ffi.typeof("struct tms_chunk").fields]
-        chunks = np.zeros(self.region.chunks, dtype=layout)
-        memory = ffi.from_buffer("struct tms_chunk[]", chunks)
-        check(lib.tms_chunks(self.handle, len(chunks), memory))
-        return chunks
+        return snapshot.chunks(self.handle, self.region.chunks)
 
     def frame_counts(self) -> FrameCounts:
         """Frames by what they hold: cheap enough to steer a loop by."""
-        counts = ffi.new("uint64_t[5]")
-        check(lib.tms_frame_counts(self.handle, counts))
-        return FrameCounts(*counts)
+        return snapshot.frame_counts(self.handle)
 
     def verify(self) -> None:
         """Walks every structure; `VerifyError` names the first broken invariant."""
-        told = ffi.new("char const **")
-        code = lib.tms_verify(self.handle, told)
-        check(code, text(told[0]))
+        snapshot.verify(self.handle)
 
     # ---- faults ----------------------------------------------------------------------------------------
 
