@@ -6,12 +6,16 @@ To accept a change: TMEMSTORE_UPDATE_GOLDEN=1 .venv/bin/python -m pytest tests/g
 import json
 import os
 import shlex
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tmemstore.cli.main import main
+from tmemstore.report.compare import compare as compare_results
+from tmemstore.report.compare_table import compare_table
 from tmemstore.report.deadline import deadline_table
+from tmemstore.report.figures import read
 from tmemstore.report.profile import profile_table
 from tmemstore.report.tables import eviction_table
 from tmemstore.storage.presets import PRESETS
@@ -27,6 +31,7 @@ HELPS = {
     "help-bench-eviction": ["bench", "eviction"],
     "help-bench-ops": ["bench", "ops"],
     "help-calibrate": ["calibrate"],
+    "help-compare": ["compare"],
     "help-doctor": ["doctor"],
 }
 
@@ -105,6 +110,20 @@ ERRORS = (
     ["calibrate", "--from", "missing.json"],
     ["calibrate", "--from", "foreign.json"],
     ["calibrate", "--from", "lacking.json"],
+    ["compare"],
+    ["compare", "eviction.json"],
+    ["compare", "eviction.json", "missing.json"],
+    ["compare", "eviction.json", "folder"],
+    ["compare", "eviction.json", "file"],
+    ["compare", "eviction.json", "foreign.json"],
+    ["compare", "eviction.json", "deadline.json"],
+    ["compare", "eviction.json", "eviction.json", "--fails", "p99:10%"],
+    ["compare", "eviction.json", "eviction.json", "--fail", "p99"],
+    ["compare", "eviction.json", "eviction.json", "--fail", "p99:10"],
+    ["compare", "eviction.json", "eviction.json", "--fail", "p99:-1%"],
+    ["compare", "eviction.json", "eviction.json", "--fail", "p98:10%"],
+    ["compare", "eviction.json", "eviction.json", "--fail", "p99:10%,p99:5%"],
+    ["compare", "eviction.json", "eviction.json", "--format", "xml"],
 )
 
 
@@ -131,6 +150,8 @@ def test_errors_are_one_sentence_and_an_exit_code(capsys, tmp_path, monkeypatch)
     Path("file").write_bytes(b"something else")
     Path("foreign.json").write_text('{"schema": "tmemstore.doctor/1"}', encoding="utf-8")
     Path("lacking.json").write_text('{"schema": "tmemstore.profile/1"}', encoding="utf-8")
+    for name in ("eviction", "deadline-stalls"):
+        Path(f"{name.partition('-')[0]}.json").write_bytes((HERE / f"{name}.json").read_bytes())
     Path("folder").mkdir()
     Path("link").symlink_to("file")
     said = []
@@ -158,6 +179,21 @@ def test_table_of_the_deadline_bench(name):
     table = deadline_table(json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")))
     assert max(len(line) for line in table.splitlines()) <= 80
     compare(f"table-{name}", table)
+
+
+@pytest.mark.parametrize("name", ["eviction", "deadline"])
+def test_table_of_a_comparison(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    before, after = {"eviction": ("eviction", "eviction"), "deadline": ("deadline-stalls", "deadline-pairs")}[name]
+    changed = json.loads((HERE / f"{after}.json").read_text(encoding="utf-8")) | {"commit": "0123456789ab"}
+    for number, row in enumerate(changed.get("rows", [])):
+        row["elapsed_ns"] = {at: value and value * (90 + 7 * number) // 100 for at, value in row["elapsed_ns"].items()}
+    Path("after.json").write_text(json.dumps(changed), encoding="utf-8")
+    Path("before.json").write_bytes((HERE / f"{before}.json").read_bytes())
+    document = compare_results(read("before.json"), read("after.json"), {"p99": Decimal(10)})
+    table = compare_table(document)
+    assert max(len(line) for line in table.splitlines()) <= 80
+    compare(f"table-compare-{name}", table)
 
 
 def test_table_of_a_profile():

@@ -246,7 +246,7 @@ class TestScenarios:
             for seed in (3, 3, 4)
         ]
         for run in runs:
-            del run["wall_ns"], run["machine"]["load_average_before"]
+            del run["wall_ns"], run["remarks"], run["machine"]["load_average_before"]
         assert runs[0] == runs[1]
         assert runs[0]["outcome"] != runs[2]["outcome"]
 
@@ -305,6 +305,8 @@ class TestCommand:
         assert document == json.loads((tmp_path / "deadline-small.json").read_text(encoding="utf-8"))
         assert document["command"].startswith("tmemstore bench deadline --region 8MiB")
         assert document["arguments"]["confidence"] == 0.999
+        assert {"load_average_before", "swap_used_bytes_before"} <= set(document["machine"])
+        assert {"commit", "remarks"} <= set(document)
 
     def test_a_real_device_leaves_nothing_behind(self, pages_file, tmp_path, capfd):
         assert cli(pages_file, tmp_path, "--storage", "real", "--gap", "1ms") == 0
@@ -326,11 +328,15 @@ class TestCommand:
 
     def test_a_noisy_machine_is_said(self, pages_file, tmp_path, capfd, monkeypatch):
         monkeypatch.setattr("os.getloadavg", lambda: (3.2, 1.0, 1.0))
+        monkeypatch.setattr("tmemstore.bench.machine.cores_usable", lambda: 2)
         assert cli(pages_file, tmp_path) == 0
         assert capfd.readouterr().err == ""
         small = ["--region", "2MiB", "--contract", "2MiB:20ms", "--escape", "1MiB", "--allocations", "1"]
         assert main(["bench", "deadline", *small, "--pages", str(pages_file), "--out", str(tmp_path)]) == 0
-        assert "noisy machine: the load average is 3.2" in capfd.readouterr().err
+        remarks = capfd.readouterr().err
+        assert "noisy machine: the load average is 3.2" in remarks
+        (written,) = tmp_path.glob("*.json")
+        assert json.loads(written.read_text(encoding="utf-8"))["remarks"][0] in remarks
 
     @pytest.mark.parametrize("where", ["tmemstore.bench.deadline.run", "pathlib.Path.replace"])
     def test_an_interrupted_run_leaves_no_file(self, pages_file, tmp_path, capfd, monkeypatch, where):

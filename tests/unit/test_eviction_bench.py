@@ -223,7 +223,9 @@ class TestWholeBench:
         document = json.loads(output)
         assert document == json.loads((tmp_path / "out" / "eviction.json").read_text(encoding="utf-8"))
         assert document["schema"] == "tmemstore.bench.eviction/1"
-        assert {"machine", "arguments", "rows"} <= set(document)
+        assert {"machine", "arguments", "rows", "commit", "remarks"} <= set(document)
+        assert document["arguments"]["seed"] == 1
+        assert document["command"].startswith("tmemstore bench eviction --")
         rows = document["rows"]
         assert [(row["frontswap_percent"], row["size_bytes"]) for row in rows] == [
             (20, 4 << 20),
@@ -290,5 +292,20 @@ class TestWholeBench:
         document = json.loads(capfd.readouterr().out)
         machine = document["machine"]
         assert {"kernel", "cpu", "cores", "memory_bytes", "python", "tmemstore", "spill"} <= set(machine)
+        assert {"load_average_before", "swap_used_bytes_before"} <= set(machine)
         assert set(machine["spill"]) == {"filesystem", "device", "direct"}
         assert platform.node() not in set(map(str, machine.values()))
+
+    def test_repeats_that_spread_are_said_in_the_result_and_after_the_run(
+        self, pages_file, tmp_path, capfd, monkeypatch
+    ):
+        monkeypatch.setattr("tmemstore.bench.machine._SPREAD_PERCENT", -1)
+        arguments = ["--region", "2MiB", "--size", "2MiB", "--ratios", "0", "--pages", str(pages_file)]
+        arguments += ["--out", str(tmp_path), "--format", "json"]
+        assert main(["bench", "eviction", *arguments, "--repeats", "2"]) == 0
+        output, remarks = capfd.readouterr()
+        said = [text for text in json.loads(output)["remarks"] if text.startswith("noisy figures: 1 of 1 rows")]
+        assert "most 2MiB at 100:0" in said[0]
+        assert said[0] in remarks
+        assert main(["bench", "eviction", *arguments, "--repeats", "1"]) == 0
+        assert "noisy figures" not in capfd.readouterr().err

@@ -27,6 +27,7 @@ class TestRow:
     def test_a_ratio_is_of_pairs_and_its_median_is_judged(self):
         row = Row("g", "n", "ns", [10, 30, 20], [10, 10, 10], "floor", goal=2)
         assert row.figures == [1, 3, 2]
+        assert row.spread_percent == 100
         document = row.to_document()
         assert document["figure"] == {"p50": 2, "min": 1, "max": 3, "rounds": 3}
         assert document["met"] is True
@@ -111,8 +112,12 @@ class TestCommand:
         monkeypatch.setattr(ops, "_PAGES", 64)
         command = ["bench", "ops", "--groups", "start", "--region", "256MiB", "--out", str(tmp_path)]
         assert main([*command, "--format", "json", "--pages", str(_pages_file(tmp_path))]) == 0
-        document = json.loads(capsys.readouterr().out)
+        output, remarks = capsys.readouterr()
+        document = json.loads(output)
         assert document["schema"] == "tmemstore.bench.ops/1"
+        assert {"load_average_before", "swap_used_bytes_before"} <= set(document["machine"])
+        assert "commit" in document
+        assert remarks.splitlines() == [f"wrote {tmp_path / 'ops.json'}", *document["remarks"]]
         assert document["command"].startswith("tmemstore bench ops --groups start")
         assert [row["name"] for row in document["rows"]][1] == "import tmemstore"
         assert json.loads((tmp_path / "ops.json").read_text()) == document

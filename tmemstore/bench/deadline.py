@@ -6,7 +6,6 @@ measured as well.
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -33,7 +32,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     EnvironmentLacks with what to do; LoadError or VerifyError mean a defect of tmemstore.
     """
     say = progress or (lambda _text, _fraction: None)
-    load_average = os.getloadavg()[0]
+    before, commit = machine.condition(), machine.commit()
     say("collecting pages", 0.0)
     with open_pages(arguments.pages, _SAMPLE_PAGES, _SAMPLE_PAGES, seed=arguments.seed) as source:
         source.need(_SAMPLE_PAGES // 2, _SAMPLE_PAGES)
@@ -47,7 +46,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
         checked = bench.check_all()
         document = {
             "schema": SCHEMA,
-            "machine": machine.describe() | {"load_average_before": round(load_average, 2)},
+            "machine": machine.describe() | before,
             "arguments": {name: value for name, value in asdict(arguments).items() if name != "near"},
             "pages": source.describe(),
             "pages_verified": checked,
@@ -56,6 +55,8 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             "store": store_facts(tm),
             "cost": asdict(tm.cost),
             "wall_ns": time.perf_counter_ns() - began_ns,
+            "commit": commit,
+            "remarks": machine.remarks(before),
         }
     say("done", 1.0)
     return document

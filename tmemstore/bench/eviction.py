@@ -87,6 +87,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     mean a defect of tmemstore.
     """
     say = progress or (lambda _text, _fraction: None)
+    before, commit = machine.condition(), machine.commit()
     supply.check_memory(arguments.region_bytes, arguments.ratios, arguments.pages)
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
@@ -100,7 +101,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             arguments.pages,
             escape_bytes=arguments.escape_bytes,
         )
-        fill = stack.enter_context(closing(InterleavedFill(tm, source.file_pages, source.anon_pages)))
+        fill = stack.enter_context(closing(InterleavedFill(tm, source.file_pages, source.anon_pages, seed=supply.SEED)))
         for number, percent in enumerate(arguments.ratios):
             behind = _COLLECTING_SHARE + (1 - _COLLECTING_SHARE) * number / len(arguments.ratios)
             say(f"cleancache:frontswap {100 - percent}:{percent}", behind)
@@ -109,7 +110,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     say("done", 1.0)
     return {
         "schema": SCHEMA,
-        "machine": machine.describe() | facts,
+        "machine": machine.describe() | before | facts,
         "arguments": {
             "region_bytes": arguments.region_bytes,
             "sizes_bytes": list(arguments.sizes_bytes),
@@ -121,10 +122,13 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             "escape_bytes": arguments.escape_bytes,
             "codec": arguments.codec,
             "pages": arguments.pages,
+            "seed": supply.SEED,
         },
         "pages": source.describe(),
         "rows": rows,
         "predicted_over_elapsed_p50": _middle([row["predicted_over_elapsed"] for row in rows]),
+        "commit": commit,
+        "remarks": machine.remarks(before, _spreads(rows)),
     }
 
 
@@ -146,6 +150,17 @@ def _open(arguments: Arguments, spill: str | None) -> tmemstore.Controller:
         writeback="back",
         admission_filter=False,
     )
+
+
+def _spreads(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return, of each row with several samples, from the shortest to the longest in percent of the median."""
+    return {
+        f"{_size(row['size_bytes'])} at {100 - row['frontswap_percent']}:{row['frontswap_percent']}": 100
+        * (row["elapsed_ns"]["max"] - row["elapsed_ns"]["min"])
+        / max(1, row["elapsed_ns"]["p50"])
+        for row in rows
+        if len(row["elapsed_samples_ns"]) > 1
+    }
 
 
 def _middle(ratios: Sequence[float | None]) -> float | None:

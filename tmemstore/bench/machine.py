@@ -6,10 +6,17 @@ import importlib.metadata
 import os
 import platform
 import re
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 _RAM_FILESYSTEMS = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+_BUSY_SHARE = 0.75
+"""The load average, in cores, above which times say more about the other work than about tmemstore."""
+_SPREAD_PERCENT = 5
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_GIT_S = 10
 
 
 def cpu_model() -> str:
@@ -61,12 +68,73 @@ def describe() -> dict[str, object]:
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores_usable(),
         "memory_bytes": memory_bytes(),
         "transparent_hugepage": transparent_hugepage(),
         "python": ".".join(str(part) for part in sys.version_info[:3]),
         "tmemstore": version(),
     }
+
+
+def condition() -> dict[str, float | int | None]:
+    """Return what else goes on, to be called before anything is measured: the load average, and bytes in swap."""
+    total, free = memory_bytes("SwapTotal"), memory_bytes("SwapFree")
+    return {
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "swap_used_bytes_before": None if total is None or free is None else total - free,
+    }
+
+
+def remarks(before: Mapping[str, float | int | None], spreads_percent: Mapping[str, float] | None = None) -> list[str]:
+    """Return what makes the machine too noisy for fine differences, a sentence each; []: nothing.
+
+    ``before``: as of `condition`. ``spreads_percent``: how far the repeats of each row spread, by its name.
+    """
+    said = []
+    load, swap_bytes, cores = before["load_average_before"], before["swap_used_bytes_before"], cores_usable()
+    if load is not None and load > _BUSY_SHARE * cores:
+        said.append(
+            f"noisy machine: the load average is {load:.1f} on {cores} cores; times may say more about other work"
+        )
+    if swap_bytes:
+        said.append(f"noisy machine: {max(1, int(swap_bytes) >> 20)} MiB are in swap; times may hold page faults")
+    spreads = spreads_percent or {}
+    wide = [name for name, percent in spreads.items() if percent > _SPREAD_PERCENT]
+    if wide:
+        widest = max(wide, key=lambda name: spreads[name])
+        said.append(
+            f"noisy figures: {len(wide)} of {len(spreads)} rows spread by more than {_SPREAD_PERCENT} % over their "
+            f"repeats, most {widest}, by {spreads[widest]:.0f} %"
+        )
+    return said
+
+
+def cores_usable() -> int:
+    """Return on how many cores this process may run."""
+    return len(os.sched_getaffinity(0))
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout this runs from, "+" behind it if the program was changed; None elsewhere."""
+    if not (_CHECKOUT / ".git").exists():
+        return None
+    head = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "native", "tmemstore", "setup.py")
+    return head + ("+" if changed else "") if head else None
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - what is written here
+            ["git", "-C", str(_CHECKOUT), *arguments],  # noqa: S607 - that of the developer
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_GIT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
 
 
 def version() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -56,7 +55,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     Raises PagesFileError, NotEnoughPages, SpillError or EnvironmentLacks with what to do.
     """
     say = progress or (lambda _text, _fraction: None)
-    load_average = os.getloadavg()[0]
+    before, commit = machine.condition(), machine.commit()
     say("collecting pages", 0.0)
     with open_pages(arguments.pages, 0, _PAGES, seed=arguments.seed) as found:
         found.need(0, _PAGES)
@@ -67,8 +66,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     say("done", 1.0)
     return {
         "schema": SCHEMA,
-        "machine": machine.describe()
-        | {"load_average_before": round(load_average, 2), "copy_variant": nontemporal_variant()},
+        "machine": machine.describe() | before | {"copy_variant": nontemporal_variant()},
         "arguments": {name: value for name, value in asdict(arguments).items() if name != "near"},
         "pages": found.describe(),
         "rows": [row.to_document() for row in rows],
@@ -77,6 +75,8 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             for name, counts in waits.histogram.items()
         },
         "wall_ns": time.perf_counter_ns() - began_ns,
+        "commit": commit,
+        "remarks": machine.remarks(before, {f"{row.group}: {row.name}": row.spread_percent for row in rows}),
     }
 
 

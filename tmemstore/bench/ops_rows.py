@@ -45,6 +45,12 @@ class Row:
         figure = statistics.median(self.figures)
         return figure >= self.goal if self.at_least else figure <= self.goal
 
+    @property
+    def spread_percent(self) -> float:
+        """From the least of ``ours`` to the most, in percent of its median; 0 where that is 0."""
+        middle = abs(statistics.median(self.ours))
+        return 100 * (max(self.ours) - min(self.ours)) / middle if middle else 0.0
+
     def to_document(self) -> dict[str, Any]:
         """Return it with medians and the spread over the rounds."""
         return {

@@ -16,7 +16,9 @@ from tmemstore.bench import machine
 from tmemstore.bench.arena import PAGE
 from tmemstore.bench.pages import LIVE, PageSource, open_pages
 
-_SEED = 1
+SEED = 1
+"""Of all that the eviction bench draws."""
+
 _SAMPLE_PAGES = 16384
 _MARGIN = 1.05
 _MOST_PAGES_PER_FRAME = 16
@@ -53,7 +55,7 @@ def collect(region_bytes: int, ratios: Sequence[int], codec: str, pages: str, *,
     if swap_frames:
         swap_frames += escape_bytes // PAGE
     capacity = swap_frames * _MOST_PAGES_PER_FRAME + spare_pages(frames)
-    with open_pages(pages, files, capacity, seed=_SEED) as source:
+    with open_pages(pages, files, capacity, seed=SEED) as source:
         anonymous = min(_SAMPLE_PAGES, swap_frames)
         source.need(0, anonymous)
         while swap_frames:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 from decimal import Decimal
@@ -17,8 +16,6 @@ _SCENARIOS = ("steady", "slower", "stalls", "pairs", "capacity", "unbound")
 _KINDS = ("soft", "hard")
 _LEAST_PERCENT = 50
 _ALL = 100
-_NOISY = 1.5
-"""The load average above which times say more about the other work than about tmemstore."""
 _DESCRIPTION = """\
 Ask for contiguous ranges of mixed sizes, again and again, under a contract,
 while a load puts and gets clean pages and stores, loads and forgets anonymous
@@ -209,9 +206,6 @@ def run(options: argparse.Namespace) -> int:
     arguments = _arguments(options)
     name = f"deadline-{options.name or options.scenario}.json"
     results.prepare(options.out, name)
-    load_average = os.getloadavg()[0]
-    if load_average > _NOISY and not options.quiet:
-        output.remark(f"noisy machine: the load average is {load_average:.1f}; times may say more about other work")
     with output.progress(wanted=not options.quiet) as show, storage.contract_errors():
         document = deadline.run(arguments, show)
     document["command"] = shlex.join(["tmemstore", *options.command_line])
@@ -227,6 +221,7 @@ def run(options: argparse.Namespace) -> int:
         output.write(deadline_table(document))
     if not options.quiet:
         output.remark(f"wrote {options.out / name}")
+        output.remarks_of(document)
     return exit_code(document)
 
 

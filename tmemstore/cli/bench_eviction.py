@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,7 @@ def run(options: argparse.Namespace) -> int:
     with output.progress(wanted=not options.quiet) as show:
         document = eviction.run(arguments, show)
     document["arguments"] |= {"out": str(options.out), "format": options.format}
+    document["command"] = shlex.join(["tmemstore", *options.command_line])
     written = _save(document, options.out, quiet=options.quiet)
     if options.format == "json":
         output.write(output.json_text(document))
@@ -137,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         for path in written:
             output.remark(f"wrote {path}")
+        output.remarks_of(document)
         for row in document["rows"]:
             if not row["interleaved"]:
                 output.remark(

@@ -101,4 +101,5 @@ def run(options: argparse.Namespace) -> int:
     output.write(output.json_text(document) if options.format == "json" else ops_table(document))
     if not options.quiet:
         output.remark(f"wrote {path}")
+        output.remarks_of(document)
     return 0

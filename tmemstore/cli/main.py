@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from tmemstore.cli import bench_deadline, bench_eviction, bench_ops, calibrate, doctor, output
+from tmemstore.cli import bench_deadline, bench_eviction, bench_ops, calibrate, compare, doctor, output
 from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
 
 FINE = 0
@@ -28,6 +28,7 @@ examples:
   tmemstore bench eviction         eviction time against the ratio
   tmemstore bench deadline         is a promised time kept, whatever happens?
   tmemstore bench ops              what does a put, a get cost here?
+  tmemstore compare OLD NEW        two results: what got worse?
 
 Sizes are bytes, or K, M, G and KiB, MiB, GiB (powers of 1024); times are ns,
 us, ms or s. Results go to standard output, everything else to standard error.
@@ -58,6 +59,7 @@ def build_parser() -> Parser:
     bench_eviction.add_parser(benches)
     bench_deadline.add_parser(benches)
     bench_ops.add_parser(benches)
+    compare.add_parser(commands)
     return parser
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ def remark(text: str) -> None:
     """Write one line to standard error."""
     with contextlib.suppress(BrokenPipeError):
         print(text, file=sys.stderr, flush=True)
+
+
+def remarks_of(document: Mapping[str, Any]) -> None:
+    """Write what a result document says of its own noise."""
+    for text in document["remarks"]:
+        remark(text)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from tmemstore.storage.sample import PERMILLE_MAX, SAMPLE_MAX, WHOLE_MAX
 from tmemstore.units import format_size
 
 FILE_MAX_BYTES: Final = 16 << 20
+_PROFILE: Final = "a storage profile or the JSON output of fio"
 
 _WORDS: Final = {
     bool: "true or false",
@@ -26,24 +27,25 @@ _WORDS: Final = {
 }
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """What a JSON file holds. `ProfileError` if it cannot be read, is over 16 MiB, or is no JSON (NaN is none)."""
+def read_json(path: str | os.PathLike[str], wanted: str = _PROFILE) -> Any:
+    """What a JSON file holds. `ProfileError` if it cannot be read, is over 16 MiB, or is no JSON (NaN is none).
+
+    `wanted`: what the message asks for instead.
+    """
     where = os.fspath(path)
     try:
         if not stat.S_ISREG(Path(where).stat().st_mode):
-            raise ProfileError(f"{where} is no regular file; name a storage profile or the JSON output of fio")
+            raise ProfileError(f"{where} is no regular file; name {wanted}")
         with Path(where).open("rb") as file:
             content = file.read(FILE_MAX_BYTES + 1)
     except OSError as error:
         raise ProfileError(f"{where} cannot be read: {error.strerror or error}") from error
     if len(content) > FILE_MAX_BYTES:
-        raise ProfileError(f"{where} is larger than {format_size(FILE_MAX_BYTES)}, too large for a storage profile")
+        raise ProfileError(f"{where} is larger than {format_size(FILE_MAX_BYTES)}; name {wanted}")
     try:
         return json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ProfileError(
-            f"{where} is no JSON document ({error}); name a storage profile or the JSON output of fio"
-        ) from error
+        raise ProfileError(f"{where} is no JSON document ({error}); name {wanted}") from error
 
 
 def _refuse_constant(word: str) -> NoReturn:
@@ -92,6 +94,31 @@ class Fields:
         if not 0 <= value <= WHOLE_MAX:
             self.refuse(name, expected, str(value)[:40])
         return float(value)
+
+    def figure(self, name: str) -> float | int | None:
+        """A number of either sign, below 2^48, as it stands there, or None for null."""
+        expected = "a finite number, or null"
+        value = self.value(name, expected)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.refuse(name, expected, _word(value))
+        if not -WHOLE_MAX <= value <= WHOLE_MAX:
+            self.refuse(name, expected, "one beyond 2^48")
+        return value
+
+    def wholes(self, name: str) -> list[int]:
+        """A list of whole numbers."""
+        expected = "a whole number"
+        items = self._list(name, "a list of whole numbers")
+        return [self._whole(f"{name}[{number}]", item, WHOLE_MAX, expected) for number, item in enumerate(items)]
+
+    def truth(self, name: str) -> bool:
+        """True or false."""
+        value = self.value(name, "true or false")
+        if not isinstance(value, bool):
+            self.refuse(name, "true or false", _word(value))
+        return value
 
     def text(self, name: str, *choices: str) -> str:
         """A string; one of the choices, if there are any."""

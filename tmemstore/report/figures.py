@@ -1,0 +1,209 @@
+"""Reading result documents for a comparison: rows by what they are of, and the figures of each with their noise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tmemstore.errors import ProfileError
+from tmemstore.report import noise
+from tmemstore.report.tables import size_text
+from tmemstore.storage.document import Fields, read_json
+
+WANTED = "a result of bench eviction, bench deadline or bench ops"
+_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_SCHEMA = re.compile(r"(tmemstore\.bench\.\w+)/(\w+)")
+
+
+class ResultError(ValueError):
+    """A file that is no result document, or one that is not whole; a sentence that names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured value. ``unit``: "ns", "bytes", "count", "fraction", "percent" or what `bench ops` names.
+
+    ``noise``: where another run of the same would likely lie, in that unit; None where the result does not say.
+    """
+
+    value: float | int
+    unit: str
+    noise: noise.Interval | None = None
+    less_is_worse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is measured, as a text and as fields, and the figures by name."""
+
+    name: str
+    identity: Mapping[str, Any]
+    figures: Mapping[str, Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A result document. ``rows``: by name; the rest as it stands there, None or empty where it says nothing."""
+
+    path: str
+    schema: str
+    rows: Mapping[str, Row]
+    facts: Mapping[str, Mapping[str, Any]]
+    commit: str | None
+    remarks: tuple[str, ...]
+
+
+def read(path: str) -> Result:
+    """Read a result document, of this version of its schema or an older state of it.
+
+    Raises ResultError, naming the file and the field.
+    """
+    try:
+        return _result(path, read_json(path, WANTED))
+    except ProfileError as error:
+        raise ResultError(str(error)) from error
+
+
+def _result(path: str, values: Any) -> Result:
+    document = Fields(values, path)
+    if "schema" not in document:
+        raise ResultError(f"{path} names no schema; name {WANTED}")
+    schema = document.text("schema")
+    if schema not in _READERS:
+        match = _SCHEMA.fullmatch(schema)
+        known = match and next((known for known in _READERS if known.startswith(f"{match[1]}/")), None)
+        if known:
+            raise ResultError(f"{path} is of schema {schema!r}, and only {known!r} is known here")
+        raise ResultError(f"{path} is of schema {schema[:60]!r}; name {WANTED}")
+    for name in ("arguments", "machine", "pages"):
+        document.group(name)
+    rows: dict[str, Row] = {}
+    for row in _READERS[schema](document):
+        if row.name in rows:
+            raise ResultError(f"{path} has two rows of {row.name}")
+        rows[row.name] = row
+    commit = document.value("commit", "a string") if "commit" in document else None
+    return Result(
+        path,
+        schema,
+        rows,
+        {name: values[name] for name in ("arguments", "machine", "pages")},
+        commit if isinstance(commit, str) else None,
+        document.texts("remarks") if "remarks" in document else (),
+    )
+
+
+# ---- bench eviction ----
+
+
+def _eviction(document: Fields) -> Iterator[Row]:
+    for row in document.groups("rows"):
+        size_bytes, percent = row.whole("size_bytes"), row.whole("frontswap_percent", 100)
+        for window, elapsed, before in (("dearest", "elapsed", ""), ("cheapest", "cheapest", "cheapest_")):
+            name = f"{size_text(size_bytes)} at {100 - percent}:{percent}, {window} window"
+            identity = {"size_bytes": size_bytes, "frontswap_percent": percent, "window": window}
+            figures = dict(_quantiles(row, elapsed))
+            written = (row.group("cheapest") if before else row).figure("bytes_written")
+            if written is not None:
+                figures["bytes_written"] = Figure(written, "bytes")
+            endings = row.group(f"{before}endings")
+            figures |= dict(_endings(endings, row.whole(f"{before}late")))
+            yield Row(name, identity, figures)
+
+
+def _quantiles(row: Fields, name: str) -> Iterator[tuple[str, Figure]]:
+    spread = row.group(f"{name}_ns")
+    samples = row.wholes(f"{name}_samples_ns") if f"{name}_samples_ns" in row else []
+    for metric, permille in (("p50", 500), ("p99", 990), ("max", 1000)):
+        value = spread.figure(metric)
+        if value is not None:
+            yield metric, Figure(value, "ns", noise.of_quantile(samples, permille))
+
+
+def _endings(endings: Fields, late: int) -> Iterator[tuple[str, Figure]]:
+    counts = {name: endings.whole(name) for name in ("met", "refused", "aborted")}
+    total, missed = sum(counts.values()), counts["refused"] + counts["aborted"]
+    if total:
+        yield "miss_rate", Figure(missed / total, "fraction", noise.of_rate(missed, total))
+        yield "late", Figure(late, "count")
+
+
+# ---- bench deadline ----
+
+
+def _deadline(document: Fields) -> Iterator[Row]:
+    outcome, store = document.group("outcome"), document.group("store")
+    figures = dict(_times(outcome))
+    endings = outcome.group("endings")
+    figures |= dict(_endings(endings, outcome.whole("late")))
+    ran = endings.whole("met") + endings.whole("aborted")
+    if ran:
+        missed = outcome.whole("bound_missed")
+        figures["bound_missed"] = Figure(missed / ran, "fraction", noise.of_rate(missed, ran))
+    tightness = outcome.figure("tightness")
+    if tightness is not None:
+        figures["tightness"] = Figure(tightness, "ratio")
+    figures |= dict(_capacity(store, ""))
+    worst = outcome.group_or_none("capacity_worst") if "capacity_worst" in outcome else None
+    if worst is not None:
+        figures |= dict(_capacity(worst, "_worst"))
+        figures["stores_refused"] = Figure(worst.whole("refused"), "count")
+    yield Row("the allocations", {}, figures)
+
+
+def _times(outcome: Fields) -> Iterator[tuple[str, Figure]]:
+    for group, names in (
+        ("elapsed_ns", {"p50": "p50", "p99": "p99", "p999": "p999", "max": "max"}),
+        ("commit_lag_ns", {"p999": "core_lag_p999"}),
+        ("interpreter_lag_ns", {"p999": "python_lag_p999"}),
+    ):
+        spread = outcome.group_or_none(group)
+        for name, metric in names.items() if spread else ():
+            value = spread.figure(name) if spread else None
+            if value is not None:
+                yield metric, Figure(value, "ns")
+
+
+def _capacity(shares: Fields, suffix: str) -> Iterator[tuple[str, Figure]]:
+    for name, metric in (("frames_in_use_percent", "in_use"), ("frontswap_percent", "frontswap")):
+        value = shares.figure(name)
+        if value is not None:
+            yield metric + suffix, Figure(value, "percent", less_is_worse=True)
+
+
+# ---- bench ops ----
+
+
+def _ops(document: Fields) -> Iterator[Row]:
+    for row in document.groups("rows"):
+        group, name, unit = row.text("group"), row.text("name"), row.text("unit")
+        judged = row.text("judged", "ratio", "difference", "value")
+        less = row.truth("at_least") or unit == "MB/s"
+        figures: dict[str, Figure] = {}
+        for metric in ("ours", "floor", "figure"):
+            measured = "value" if metric == "figure" and judged == "value" else row.group_or_none(metric)
+            if isinstance(measured, Fields):
+                ratio = metric == "figure" and judged == "ratio"
+                figures |= dict(_rounds(metric, measured, "ratio" if ratio else unit, less=less))
+        yield Row(f"{group}: {name}", {"group": group, "name": name}, figures)
+
+
+def _rounds(metric: str, measured: Fields, unit: str, *, less: bool) -> Iterator[tuple[str, Figure]]:
+    value = measured.figure("p50")
+    if value is None:
+        return
+    ends = [measured.figure(name) if name in measured else None for name in ("min", "max")]
+    several = "rounds" not in measured or measured.whole("rounds") > 1
+    factor = _NS.get(unit, 1)
+    low, high = (None if end is None or not several else end * factor for end in ends)
+    spread = None if low is None or high is None else (low, high)
+    yield metric, Figure(value * factor, "ns" if unit in _NS else unit, spread, less)
+
+
+_READERS: Mapping[str, Callable[[Fields], Iterator[Row]]] = {
+    "tmemstore.bench.eviction/1": _eviction,
+    "tmemstore.bench.deadline/1": _deadline,
+    "tmemstore.bench.ops/1": _ops,
+}
