@@ -27,6 +27,7 @@ UPDATE = os.environ.get("TMEMSTORE_UPDATE_GOLDEN") == "1"
 HELPS = {
     "help": [],
     "help-bench": ["bench"],
+    "help-bench-copy": ["bench", "copy"],
     "help-bench-deadline": ["bench", "deadline"],
     "help-bench-eviction": ["bench", "eviction"],
     "help-bench-ops": ["bench", "ops"],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tmemstore.bench import copy as copy_bench
 from tmemstore.bench import deadline, eviction, ops
 from tmemstore.bench.ops_rows import Row
 from tmemstore.cli.main import main
@@ -358,4 +359,4 @@ def test_two_recorded_runs_show_what_the_work_between_them_did(capsys):
 
 
 def test_the_schemas_are_those_that_the_benches_write():
-    assert set(figures._READERS) == {eviction.SCHEMA, deadline.SCHEMA, ops.SCHEMA}
+    assert set(figures._READERS) == {eviction.SCHEMA, deadline.SCHEMA, ops.SCHEMA, copy_bench.SCHEMA}

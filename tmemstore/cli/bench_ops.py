@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from typing import Any
 
 from tmemstore.cli import output, results
@@ -93,13 +92,5 @@ def run(options: argparse.Namespace) -> int:
     results.prepare(options.out, path.name)
     with output.progress(wanted=not options.quiet) as show:
         document = ops.run(arguments, show)
-    document["command"] = shlex.join(["tmemstore", *options.command_line])
-    try:
-        results.save(document, path)
-    except OSError as error:
-        raise results.not_writable(options.out, error) from error
-    output.write(output.json_text(document) if options.format == "json" else ops_table(document))
-    if not options.quiet:
-        output.remark(f"wrote {path}")
-        output.remarks_of(document)
+    results.deliver(document, options, path, ops_table)
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from tmemstore.cli import bench_deadline, bench_eviction, bench_ops, calibrate, compare, doctor, output
+from tmemstore.cli import bench_copy, bench_deadline, bench_eviction, bench_ops, calibrate, compare, doctor, output
 from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
 
 FINE = 0
@@ -28,6 +28,7 @@ examples:
   tmemstore bench eviction         eviction time against the ratio
   tmemstore bench deadline         is a promised time kept, whatever happens?
   tmemstore bench ops              what does a put, a get cost here?
+  tmemstore bench copy             and what a job that reads files?
   tmemstore compare OLD NEW        two results: what got worse?
 
 Sizes are bytes, or K, M, G and KiB, MiB, GiB (powers of 1024); times are ns,
@@ -50,7 +51,7 @@ def build_parser() -> Parser:
         help="measure on this machine",
         description="Benchmarks on real pages of this machine.",
         epilog="\n  ".join(
-            ("examples:", *(f"tmemstore bench {name} --help" for name in ("eviction", "deadline", "ops")))
+            ("examples:", *(f"tmemstore bench {name} --help" for name in ("eviction", "deadline", "ops", "copy")))
         ),
     )
     benches = bench.add_subparsers(
@@ -59,6 +60,7 @@ def build_parser() -> Parser:
     bench_eviction.add_parser(benches)
     bench_deadline.add_parser(benches)
     bench_ops.add_parser(benches)
+    bench_copy.add_parser(benches)
     compare.add_parser(commands)
     return parser
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,21 @@ def save(document: dict[str, Any], path: Path) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def deliver(
+    document: dict[str, Any], options: argparse.Namespace, path: Path, table: Callable[[dict[str, Any]], str]
+) -> None:
+    """Write a result document, with its command in it, to its file and to standard output. Raises UsageError."""
+    document["command"] = shlex.join(["tmemstore", *options.command_line])
+    try:
+        save(document, path)
+    except OSError as error:
+        raise not_writable(options.out, error) from error
+    output.write(output.json_text(document) if options.format == "json" else table(document))
+    if not options.quiet:
+        output.remark(f"wrote {path}")
+        output.remarks_of(document)
 
 
 def not_writable(folder: Path, error: OSError) -> UsageError:

@@ -111,6 +111,11 @@ def add_results(add: Callable[..., Any]) -> None:
         metavar="live|FILE.npy",
         help="pages of this machine, or those of a NumPy file, uint8[n, 4096] (default: live)",
     )
+    add_output(add)
+
+
+def add_output(add: Callable[..., Any]) -> None:
+    """Add by `add` where the results of a benchmark go."""
     add_format(add)
     add("--out", type=Path, default="bench-results", metavar="DIR", help="where results go (default: bench-results)")
     add("-q", "--quiet", action="store_true", help="no progress, no remarks")

@@ -12,7 +12,7 @@ from tmemstore.report import noise
 from tmemstore.report.tables import size_text
 from tmemstore.storage.document import Fields, read_json
 
-WANTED = "a result of bench eviction, bench deadline or bench ops"
+WANTED = "a result of bench eviction, bench deadline, bench ops or bench copy"
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _SCHEMA = re.compile(r"(tmemstore\.bench\.\w+)/(\w+)")
 
@@ -202,8 +202,29 @@ def _rounds(metric: str, measured: Fields, unit: str, *, less: bool) -> Iterator
     yield metric, Figure(value * factor, "ns" if unit in _NS else unit, spread, less)
 
 
+# ---- bench copy ----
+
+
+def _copy(document: Fields) -> Iterator[Row]:
+    for row in document.groups("rows"):
+        job, mode = row.text("job"), row.text("mode")
+        figures = {"p99": Figure(row.whole("request_p99_ns"), "ns")}
+        rate, against = row.figure("mb_per_s"), row.group("against_off")
+        if rate is not None:
+            figures["mb_per_s"] = Figure(rate, "MB/s", less_is_worse=True)
+        ratio, low, high = (against.figure(name) for name in ("p50", "low", "high"))
+        if mode != "off" and ratio is not None:
+            spread = None if low is None or high is None else (low, high)
+            figures["against_off"] = Figure(ratio, "ratio", spread, less_is_worse=True)
+        copy_ns = row.figure("copy_ns_per_page")
+        if copy_ns:
+            figures["copy"] = Figure(copy_ns, "ns")
+        yield Row(f"{job}, {mode}", {"job": job, "mode": mode}, figures)
+
+
 _READERS: Mapping[str, Callable[[Fields], Iterator[Row]]] = {
     "tmemstore.bench.eviction/1": _eviction,
     "tmemstore.bench.deadline/1": _deadline,
     "tmemstore.bench.ops/1": _ops,
+    "tmemstore.bench.copy/1": _copy,
 }
