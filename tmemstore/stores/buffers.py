@@ -89,6 +89,18 @@ def key_array(name: str, keys: Any, largest: int = OBJECT_MAX) -> npt.NDArray[np
     """Keys as a contiguous uint64[n]. `TypeError` for a non-integer type, `ValueError` for a shape or a range."""
     import numpy as np  # a program that never uses the batches does not pay for it
 
+    if type(keys) is np.ndarray and keys.dtype == np.uint64 and keys.ndim == 1 and keys.flags.c_contiguous:
+        array = keys
+    else:
+        array = _checked_keys(name, keys)
+    if largest < OBJECT_MAX and array.size and int(array.max()) > largest:
+        raise ValueError(f"{name} must be from 0 to {largest}")
+    return array
+
+
+def _checked_keys(name: str, keys: Any) -> npt.NDArray[np.uint64]:
+    import numpy as np
+
     array = np.asarray(keys)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, uint64[n], not of shape {array.shape}")
@@ -96,8 +108,6 @@ def key_array(name: str, keys: Any, largest: int = OBJECT_MAX) -> npt.NDArray[np
         raise TypeError(f"{name} must be integers, uint64[n], not {array.dtype}")
     if array.dtype.kind == "i" and array.size and int(array.min()) < 0:
         raise ValueError(f"{name} must not be negative")
-    if largest < OBJECT_MAX and array.size and int(array.max()) > largest:
-        raise ValueError(f"{name} must be from 0 to {largest}")
     return np.ascontiguousarray(array, dtype=np.uint64)
 
 

@@ -298,7 +298,7 @@ class TmemStore:
         pool = self._pool_id(pool)
         flags = _ACTIVE if active else 0
         given = buffers.address("uint8_t", pages)
-        check(lib.tms_put_many(self.handle, pool, len(objects), *keys, flags, given, stored))
+        self._check_many(lib.tms_put_many(self.handle, pool, len(objects), *keys, flags, given, stored), indexes)
         if self.write_through and pool & _PERSISTENT_BIT:
             self._through(pool, len(objects), *keys, stored)
         return results
@@ -323,7 +323,8 @@ class TmemStore:
             buffers.address("int32_t", errors),
         )
         code = self._wait(lambda handle, wait: lib.tms_get_many(handle, *arguments, wait))
-        check(code, f"{np.count_nonzero(errors)} of {len(objects)} pages")
+        if code < 0:
+            self._check_many(code, indexes, f"{np.count_nonzero(errors)} of {len(objects)} pages")
         return results
 
     def where_many(self, pool: int, objects: Any, indexes: Any) -> npt.NDArray[np.uint8]:
@@ -332,24 +333,23 @@ class TmemStore:
 
         objects, indexes, _ = self._keys(objects, indexes)
         places = np.zeros(len(objects), dtype=np.uint8)
-        check(
-            lib.tms_where_many(
-                self.handle,
-                self._pool_id(pool),
-                len(objects),
-                buffers.address("uint64_t", objects),
-                buffers.address("uint64_t", indexes),
-                buffers.address("uint8_t", places),
-            )
-        )
+        keys = (buffers.address("uint64_t", objects), buffers.address("uint64_t", indexes))
+        found = buffers.address("uint8_t", places)
+        self._check_many(lib.tms_where_many(self.handle, self._pool_id(pool), len(objects), *keys, found), indexes)
         return places
+
+    @staticmethod
+    def _check_many(code: int, indexes: npt.NDArray[np.uint64], what: str = "") -> None:
+        if code == lib.TMS_E_INVALID:  # the core looked at them in passing
+            buffers.key_array("indexes", indexes, buffers.INDEX_MAX)
+        check(code, what)
 
     @staticmethod
     def _keys(objects: Any, indexes: Any) -> tuple[Any, Any, npt.NDArray[np.bool_]]:
         import numpy as np
 
         objects = buffers.key_array("objects", objects)
-        indexes = buffers.key_array("indexes", indexes, buffers.INDEX_MAX)
+        indexes = buffers.key_array("indexes", indexes)
         buffers.same_length(len(objects), "indexes", indexes)
         return objects, indexes, np.zeros(len(objects), dtype=np.bool_)
 
