@@ -34,6 +34,7 @@ HELPS = {
     "help-calibrate": ["calibrate"],
     "help-compare": ["compare"],
     "help-doctor": ["doctor"],
+    "help-report": ["report"],
 }
 
 ERRORS = (

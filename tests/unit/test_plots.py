@@ -16,7 +16,7 @@ DOCUMENT = json.loads((Path(__file__).parents[1] / "golden" / "eviction.json").r
 
 def test_both_forms_are_written(tmp_path):
     pytest.importorskip("matplotlib")
-    svg, png = plots.eviction_figure(DOCUMENT, tmp_path)
+    svg, png = plots.eviction_drawing(DOCUMENT).save(tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     assert ET.parse(svg).getroot().tag.endswith("svg")  # noqa: S314 - our own file
     assert sorted(path.name for path in tmp_path.iterdir()) == ["eviction.png", "eviction.svg"]
@@ -24,9 +24,9 @@ def test_both_forms_are_written(tmp_path):
 
 def test_the_same_document_gives_the_same_picture(tmp_path):
     pytest.importorskip("matplotlib")
-    first, _ = plots.eviction_figure(DOCUMENT, tmp_path)
+    first, _ = plots.eviction_drawing(DOCUMENT).save(tmp_path)
     before = first.read_bytes()
-    again, _ = plots.eviction_figure(DOCUMENT, tmp_path)
+    again, _ = plots.eviction_drawing(DOCUMENT).save(tmp_path)
     assert again.read_bytes() == before
 
 
@@ -65,5 +65,5 @@ def test_one_row_is_enough():
 def test_without_matplotlib_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(EnvironmentLacks, match=r"pip install 'tmemstore\[plot\]'"):
-        plots.eviction_figure(DOCUMENT, tmp_path)
+        plots.eviction_drawing(DOCUMENT).save(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -160,12 +160,12 @@ def exit_code(document: dict[str, Any]) -> int:
 
 def _save(document: dict[str, Any], folder: Path, *, quiet: bool) -> list[Path]:
     from tmemstore import EnvironmentLacks
-    from tmemstore.report.plots import eviction_figure
+    from tmemstore.report.plots import eviction_drawing
 
     path = folder / f"{_NAME}.json"
     try:
         results.save(document, path)
-        return [path, *eviction_figure(document, folder, _NAME)]
+        return [path, *eviction_drawing(document).save(folder)]
     except EnvironmentLacks as error:
         if not quiet:
             output.remark(str(error))

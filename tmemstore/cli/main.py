@@ -8,7 +8,17 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from tmemstore.cli import bench_copy, bench_deadline, bench_eviction, bench_ops, calibrate, compare, doctor, output
+from tmemstore.cli import (
+    bench_copy,
+    bench_deadline,
+    bench_eviction,
+    bench_ops,
+    calibrate,
+    compare,
+    doctor,
+    output,
+    report,
+)
 from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
 
 FINE = 0
@@ -30,6 +40,7 @@ examples:
   tmemstore bench ops              what does a put, a get cost here?
   tmemstore bench copy             and what a job that reads files?
   tmemstore compare OLD NEW        two results: what got worse?
+  tmemstore report RESULT -o FILE  results on one page, with pictures
 
 Sizes are bytes, or K, M, G and KiB, MiB, GiB (powers of 1024); times are ns,
 us, ms or s. Results go to standard output, everything else to standard error.
@@ -62,6 +73,7 @@ def build_parser() -> Parser:
     bench_ops.add_parser(benches)
     bench_copy.add_parser(benches)
     compare.add_parser(commands)
+    report.add_parser(commands)
     return parser
 
 

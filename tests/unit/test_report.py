@@ -1,0 +1,165 @@
+"""`report`: one page that needs no network, its pictures as files, and data that gnuplot can draw."""
+
+import copy
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tmemstore.cli.main import main
+from tmemstore.report.page import headline, report_page
+from tmemstore.report.result_drawings import drawings_of
+
+ROOT = Path(__file__).parents[2]
+RESULTS = [
+    ROOT / "bench" / "results" / "eviction.json",
+    ROOT / "bench" / "results" / "ops" / "after.json",
+    ROOT / "bench" / "results" / "deadline" / "hard.json",
+    Path(__file__).parent / "data" / "copy.json",
+]
+MOST_BYTES = 1_000_000
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def interrupted(path, tmp_path, change):
+    document = copy.deepcopy(load(path))
+    change(document)
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(document), encoding="utf-8")
+    return changed
+
+
+class Page(HTMLParser):
+    """What a browser would load, the headings, the names of elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.ids, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in {"meta", "link", "img", "br"}:
+            self.open.append(tag)
+        self.loads += [attributes[name] for name in ("src", "href", "xlink:href", "data") if attributes.get(name)]
+        self.ids += [attributes["id"]] if "id" in attributes else []
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def text():
+    return report_page([(path.name, load(path)) for path in RESULTS])
+
+
+def test_the_page_loads_nothing_and_is_small(text):
+    page = Page(text)
+    assert all(target.startswith("#") for target in page.loads)
+    assert not page.open
+    assert "<script" not in text
+    assert not re.search(r"url\((?!#)", text)
+    assert "@import" not in text
+    assert len(text.encode()) < MOST_BYTES
+
+
+def test_names_within_pictures_are_their_own(text):
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    wanted = set(re.findall(r"url\(#([^)]+)\)", text)) | {target[1:] for target in page.loads}
+    assert wanted <= set(page.ids)
+
+
+def test_it_opens_with_what_matters(text):
+    heading = re.search(r"<h1>(.*?)</h1>", text)[1]
+    assert heading == headline(load(RESULTS[0]))
+    assert "gives back 64 MiB in" in heading
+    assert "100000 were met" in text
+    assert "With the admission filter" in text
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_pictures_are_whole_and_say_their_units(path):
+    drawings = drawings_of(load(path))
+    assert drawings
+    assert len({drawing.name for drawing in drawings}) == len(drawings)
+    for drawing in drawings:
+        ET.fromstring(re.sub(r"xlink:href", "href", drawing.svg()))  # noqa: S314 - what we drew
+        assert all(len(row) == len(drawing.columns) for row in drawing.rows)
+        assert drawing.caption
+
+
+def test_what_a_result_says_is_shown_as_text(tmp_path):
+    def change(document):
+        document["remarks"] = ["<b>noisy & loud</b>"]
+
+    path = interrupted(RESULTS[1], tmp_path, change)
+    page = report_page([("<i>.json", load(path))])
+    assert "&lt;b&gt;noisy &amp; loud&lt;/b&gt;" in page
+    assert "<i>" not in page
+
+
+def test_an_allocation_that_was_never_met_has_no_time(tmp_path):
+    def change(document):
+        for row in document["rows"]:
+            for times in (row["elapsed_ns"], row["cheapest_ns"]):
+                times.update(dict.fromkeys(times))
+            row["elapsed_samples_ns"], row["cheapest_samples_ns"] = [], []
+
+    document = load(interrupted(RESULTS[0], tmp_path, change))
+    assert headline(document) is None
+    assert report_page([("x.json", document)])
+
+
+def test_the_command_writes_page_pictures_and_data(tmp_path, capsys):
+    page, figures = tmp_path / "report.html", tmp_path / "figures"
+    assert main(["report", *map(str, RESULTS), "-o", str(page), "--figures", str(figures)]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "wrote" in said.err
+    names = {path.stem for path in figures.iterdir()}
+    assert {"eviction", "routes", "ops", "copy"} <= names
+    for name in names:
+        assert {path.suffix for path in figures.glob(f"{name}.*")} == {".svg", ".png", ".dat", ".gp"}
+    columns = (figures / "eviction.dat").read_text(encoding="utf-8").splitlines()[0].split("\t")
+    assert f"'eviction.dat' u 1:{len(columns)}" in (figures / "eviction.gp").read_text(encoding="utf-8")
+
+
+def test_two_results_of_one_benchmark_do_not_overwrite_each_others_pictures(tmp_path):
+    second = tmp_path / "other.json"
+    second.write_text(RESULTS[0].read_text(encoding="utf-8"), encoding="utf-8")
+    page, figures = tmp_path / "report.html", tmp_path / "figures"
+    assert main(["report", str(RESULTS[0]), str(second), "-o", str(page), "--figures", str(figures), "-q"]) == 0
+    assert {"eviction.svg", "other-eviction.svg"} <= {path.name for path in figures.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [("", "JSON"), ("{}", "schema"), ('{"schema": "tmemstore.bench.ops/9"}', "ops/9"), ("[1]", "object")],
+)
+def test_what_is_no_result_is_refused_by_name(tmp_path, capsys, content, word):
+    path = tmp_path / "foreign.json"
+    path.write_text(content, encoding="utf-8")
+    page = tmp_path / "report.html"
+    assert main(["report", str(path), "-o", str(page)]) == 2
+    said = capsys.readouterr().err
+    assert "foreign.json" in said
+    assert word in said
+    assert not page.exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path, capsys):
+    assert main(["report", str(RESULTS[1]), "-o", str(tmp_path / "no" / "report.html")]) == 2
+    assert "report.html" in capsys.readouterr().err
+    assert main(["report", str(RESULTS[1]), "-o", str(tmp_path)]) == 2

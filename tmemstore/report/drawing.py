@@ -1,0 +1,115 @@
+"""A drawing of a result: as a picture, as text for a page, and as data with a script for gnuplot.
+
+Colours are of Okabe and Ito's palette, which the colour-blind can tell apart, in an order in which neighbours differ in
+grey; lines differ by marker and bars by hatch as well.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tmemstore.errors import EnvironmentLacks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+HATCHES = ("", "//", "", "..", "xx", "\\\\")
+
+_INCHES = (8, 4.6)
+_DPI = 150
+Cell = float | int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """``name``: of its files. ``caption``: what a reader sees in it. ``draw``: onto a figure of matplotlib.
+
+    ``columns``, ``rows``: what is drawn, the first column along the x axis; None where there is nothing. ``kind``: how
+    gnuplot is to draw it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[Figure], None]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    kind: Literal["lines", "bars"] = "lines"
+    log_x: bool = False
+
+    def svg(self) -> str:
+        """Return the picture as an SVG element, to stand in a page. Raises EnvironmentLacks without matplotlib."""
+        text = io.StringIO()
+        with self._figure() as figure:
+            figure.savefig(text, format="svg", metadata={"Date": None})
+        return text.getvalue()[text.getvalue().index("<svg") :]
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write NAME.svg and NAME.png into a folder; return their paths. Raises EnvironmentLacks, OSError."""
+        paths = [folder / f"{self.name}.svg", folder / f"{self.name}.png"]
+        with self._figure() as figure:
+            figure.savefig(paths[0], metadata={"Date": None})
+            figure.savefig(paths[1], dpi=_DPI)
+        return paths
+
+    def save_data(self, folder: Path) -> list[Path]:
+        """Write NAME.dat and NAME.gp, which draws it, into a folder; return their paths. Raises OSError."""
+        data, script = folder / f"{self.name}.dat", folder / f"{self.name}.gp"
+        lines = [self.columns, *self.rows]
+        data.write_text("".join("\t".join(map(_cell, line)) + "\n" for line in lines), encoding="utf-8")
+        script.write_text(self._script(), encoding="utf-8")
+        return [data, script]
+
+    def _script(self) -> str:
+        bars = self.kind == "bars"
+        style = "set style data histograms\nset style fill pattern border\n" if bars else "set style data linespoints\n"
+        using = "u {}:xtic(1)" if bars else "u 1:{}"
+        series = ", ".join(
+            f"'{self.name}.dat' {using.format(number)} t columnheader({number})"
+            for number in range(2, len(self.columns) + 1)
+        )
+        return (
+            f"# gnuplot {self.name}.gp > {self.name}.svg\n"
+            "set terminal svg size 800,460\n"
+            "set datafile separator '\\t'\nset datafile missing '-'\nset key left top\nset grid y\n"
+            f"set title {_quoted(self.title)}\nset xlabel {_quoted(self.columns[0])}\n"
+            f"{'set logscale x' + chr(10) if self.log_x else ''}{style}plot {series}\n"
+        )
+
+    @contextmanager
+    def _figure(self) -> Iterator[Figure]:
+        try:
+            import matplotlib as mpl
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise EnvironmentLacks(
+                "no pictures without matplotlib; install it with: pip install 'tmemstore[plot]'"
+            ) from error
+        # Building a font cache is not the user's business.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
+        style: Any = {
+            "font.size": 10,
+            "svg.hashsalt": self.name,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
+        with mpl.rc_context(style):
+            figure = Figure(figsize=_INCHES, layout="constrained")
+            self.draw(figure)
+            yield figure
+
+
+def _cell(value: Cell) -> str:
+    return "-" if value is None else str(value).replace("\t", " ")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
