@@ -70,7 +70,9 @@ class Drawing:
 
     def _script(self) -> str:
         bars = self.kind == "bars"
-        style = "set style data histograms\nset style fill pattern border\n" if bars else "set style data linespoints\n"
+        style = "set style data linespoints\n"
+        if bars:
+            style = "set style data histograms\nset style fill pattern border\nset xtics rotate by -30\n"
         using = "u {}:xtic(1)" if bars else "u 1:{}"
         series = ", ".join(
             f"'{self.name}.dat' {using.format(number)} t columnheader({number})"
@@ -78,8 +80,8 @@ class Drawing:
         )
         return (
             f"# gnuplot {self.name}.gp > {self.name}.svg\n"
-            "set terminal svg size 800,460\n"
-            "set datafile separator '\\t'\nset datafile missing '-'\nset key left top\nset grid y\n"
+            "set terminal svg size 800,460 noenhanced\n"
+            "set datafile separator '\\t'\nset datafile missing '-'\nset key left top\nset grid y\nset yrange [0:*]\n"
             f"set title {_quoted(self.title)}\nset xlabel {_quoted(self.columns[0])}\n"
             f"{'set logscale x' + chr(10) if self.log_x else ''}{style}plot {series}\n"
         )

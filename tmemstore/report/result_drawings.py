@@ -92,8 +92,8 @@ def _draw_copy(
         below = [ratio["p50"] - ratio["low"] for ratio in ratios]
         above = [ratio["high"] - ratio["p50"] for ratio in ratios]
         places = [place + (number - (len(modes) - 1) / 2) * width for place in range(len(jobs))]
-        style: dict[str, Any] = {"color": COLOURS[number], "hatch": HATCHES[number], "edgecolor": "white", "label": mode}
-        axes.bar(places, middle, width, yerr=[below, above], capsize=3, **style)
+        style: dict[str, Any] = {"color": COLOURS[number], "hatch": HATCHES[number], "edgecolor": "white"}
+        axes.bar(places, middle, width, yerr=[below, above], capsize=3, label=mode, **style)
     axes.axhline(1, color="black", linewidth=1)
     axes.set_xticks(range(len(jobs)), jobs)
     axes.set_ylabel("throughput over that without a store")
