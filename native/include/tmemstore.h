@@ -273,7 +273,7 @@ enum tms_reject {
 };
 const char *tms_reject_name(int reject);
 
-/* Why an ephemeral page was let in.  Same-filled ones, which take no frame, are WORTH it. */
+/* Why an ephemeral page was let in. */
 enum tms_admit {
 	TMS_ADMIT_WORTH = 0,  /* pages like it are found again often enough, or nothing says the contrary */
 	TMS_ADMIT_SEEN = 1,   /* its key was turned away not long ago, and came again */

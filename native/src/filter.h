@@ -32,6 +32,13 @@ static inline bool filter_finds_worth(const struct filter *filter)
 	return tried < FILTER_ENOUGH || filter->useful * filter->config.saved_ns >= tried * filter->config.copy_ns;
 }
 
+/* A hint to the CPU: what filter_look_up will touch. */
+static inline void filter_prefetch(const struct filter *filter, uint64_t hash)
+{
+	if (filter->ghost)
+		__builtin_prefetch(&filter->ghost[hash >> 32 & filter->ghost_mask], 1);
+}
+
 /* Of a page that has to have a reason. */
 enum tms_admit filter_look_up(struct filter *filter, uint64_t hash);
 

@@ -105,6 +105,21 @@ void index_prefetch_keys(const struct index *index, const struct key_run *keys, 
 	}
 }
 
+void index_prefetch_batch(const struct index *index, const struct key_run *keys, uint64_t end, uint16_t pool)
+{
+	uint32_t *heads[INDEX_BATCH];
+	uint32_t n = 0;
+
+	for (uint64_t at = keys->at; at < end && n < INDEX_BATCH; at++, n++) {
+		struct key key = key_run_at(keys, at, pool);
+
+		heads[n] = hash_head(&index->entry_hash, index_key_hash(&key));
+		__builtin_prefetch(heads[n]);
+	}
+	for (uint32_t i = 0; i < n && index->entries.live; i++)
+		__builtin_prefetch(entry_at(&index->entries, *heads[i]));
+}
+
 void index_prefetch_removal(const struct index *index, uint32_t id)
 {
 	const struct slab *entries = &index->entries;

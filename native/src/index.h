@@ -67,6 +67,9 @@ static inline uint64_t index_key_hash(const struct key *key)
 uint32_t index_find(const struct index *index, const struct key *key);
 /* Hints to the CPU: what looking up the next two keys will touch, each one step further than the last time. */
 void index_prefetch_keys(const struct index *index, const struct key_run *keys, uint16_t pool);
+/* The same for all keys up to end, at most INDEX_BATCH of them: their cache misses go side by side. */
+#define INDEX_BATCH 16
+void index_prefetch_batch(const struct index *index, const struct key_run *keys, uint64_t end, uint16_t pool);
 /* For a page that will be removed soon: what that touches. */
 void index_prefetch_removal(const struct index *index, uint32_t id);
 /* The same, one step further. */

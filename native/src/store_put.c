@@ -25,8 +25,10 @@ static struct kept prepare(tms_store *store, bool persistent, uint32_t flags, co
 	struct kept kept = { .bytes = page, .size = TMS_PAGE_SIZE, .active = flags & TMS_PUT_ACTIVE };
 	uint32_t packed;
 
+	if (!persistent) /* a page that the filter turns away is not looked at */
+		return kept;
 	kept.fill = page_is_filled(page, &kept.value);
-	if (kept.fill || !persistent || !codec_compresses(&store->codec))
+	if (kept.fill || !codec_compresses(&store->codec))
 		return kept;
 	packed = codec_compress(&store->codec, page, scratch, PACKED_MAX_BYTES);
 	kept.incompressible = !packed;
@@ -107,8 +109,8 @@ static void place_fill(tms_store *store, uint32_t id, bool persistent, const str
 	if (persistent)
 		return;
 	if (held->evict.filled.count >= held->region->frames.frames) {
+		holdings_evicts(held, held->evict.filled.last);
 		shrink_drop(held, held->evict.filled.last);
-		held->stats.clean_evicted++;
 	}
 	evict_admit_filled(&held->evict, id);
 }
@@ -141,18 +143,15 @@ static void prefetch_victims(const struct holdings *held)
 /* Whether the filter lets a clean page in, which is counted.  unit: what its entry keeps of that. */
 static bool passes_filter(struct holdings *held, const struct key *key, const struct kept *kept, uint8_t *unit)
 {
-	enum tms_admit admit = TMS_ADMIT_WORTH;
+	enum tms_admit admit = filter_judge(&held->filter, index_key_hash(key), kept->active);
 
-	if (!kept->fill) {
-		admit = filter_judge(&held->filter, index_key_hash(key), kept->active);
-		*unit = filter_tries(&held->filter, admit) ? ENTRY_TRIED : 0;
-	}
+	*unit = filter_tries(&held->filter, admit) ? ENTRY_TRIED : 0;
 	if (admit != TMS_ADMITS)
 		held->stats.clean_admits[admit]++;
 	return admit != TMS_ADMITS;
 }
 
-static enum tms_reject admit(tms_store *store, const struct key *key, bool persistent, const struct kept *kept)
+static enum tms_reject admit(tms_store *store, const struct key *key, bool persistent, struct kept *kept)
 {
 	struct holdings *held = &store->held;
 	enum tms_reject reject;
@@ -165,8 +164,11 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 		shrink_drop(held, id);
 	if (!store->enabled)
 		return TMS_REJECT_DISABLED;
-	if (!persistent && !passes_filter(held, key, kept, &unit))
-		return TMS_REJECT_COLD;
+	if (!persistent) {
+		if (!passes_filter(held, key, kept, &unit))
+			return TMS_REJECT_COLD;
+		kept->fill = page_is_filled(kept->bytes, &kept->value);
+	}
 	reject = insert(store, key, &id);
 	if (reject != TMS_REJECTS)
 		return reject;
@@ -192,13 +194,12 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 
 /* With the lock held. */
 static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent, const struct key_run *keys,
-			       const struct kept *kept)
+			       struct kept *kept)
 {
 	const struct key key = key_run_at(keys, keys->at, slot);
 	struct tms_stats *stats = &store->held.stats;
 	enum tms_reject reject;
 
-	index_prefetch_keys(&store->held.index, keys, slot);
 	reject = admit(store, &key, persistent, kept);
 	if (reject == TMS_REJECTS)
 		(*(persistent ? &stats->swap_stores : &stats->clean_puts))++;
@@ -228,6 +229,7 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, u
 		store_leave(store);
 		return TMS_E_NO_POOL;
 	}
+	index_prefetch_keys(&store->held.index, keys, slot);
 	reject = put_one(store, slot, persistent, keys, &kept);
 	store_leave(store);
 	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
@@ -241,27 +243,43 @@ int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 	return put(store, pool, &keys, flags, page);
 }
 
+/* Hints to the CPU: what looking at all keys up to end will touch, side by side. */
+static void prefetch_batch(const struct holdings *held, const struct key_run *keys, uint64_t end, uint16_t slot,
+			   const uint8_t *pages)
+{
+	const bool open = filter_finds_worth(&held->filter);
+
+	index_prefetch_batch(&held->index, keys, end, slot);
+	for (uint64_t at = keys->at; at < end; at++) {
+		const struct key key = key_run_at(keys, at, slot);
+
+		if (open)
+			__builtin_prefetch(pages + at * PAGE_SIZE);
+		else
+			filter_prefetch(&held->filter, index_key_hash(&key));
+	}
+}
+
 /* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on. */
 static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, uint32_t flags, const uint8_t *pages,
 		      bool *results)
 {
 	const uint64_t end = min_u64(keys->n, keys->at + FLIGHT_PAGES);
 	struct inflight *inflight = &store->held.region->inflight;
-	struct kept kept[FLIGHT_PAGES];
-	struct kept *next = kept;
 	uint32_t flight;
 	uint16_t slot;
-	int code;
+	int code = store_enter(store);
 
-	for (uint64_t at = keys->at; at < end; at++)
-		kept[at - keys->at] = prepare(store, false, flags, pages + at * PAGE_SIZE, NULL);
-	code = store_enter(store);
 	if (code)
 		return code;
 	slot = pool_slot(&store->held.pools, pool);
+	prefetch_batch(&store->held, keys, slot ? end : 0, slot, pages);
 	inflight_open(inflight, store->held.region->copy.page);
-	for (; slot && keys->at < end; keys->at++)
-		results[keys->at] = put_one(store, slot, false, keys, next++) == TMS_REJECTS;
+	for (; slot && keys->at < end; keys->at++) {
+		struct kept kept = prepare(store, false, flags, pages + keys->at * PAGE_SIZE, NULL);
+
+		results[keys->at] = put_one(store, slot, false, keys, &kept) == TMS_REJECTS;
+	}
 	flight = inflight_close(inflight);
 	store_leave(store);
 	inflight_land(inflight, flight);

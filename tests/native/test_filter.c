@@ -173,12 +173,25 @@ static void pages_that_are_found_open_it_again(void)
 	fixture_close(&f);
 }
 
-static void frontswap_and_same_filled_pages_pass(void)
+static void frontswap_pages_pass(void)
 {
 	open_store();
 	CHECK_EQ(fixture_put(&f, f.swap, 1, 1, RAW), TMS_OK);
-	CHECK_EQ(fixture_put(&f, f.clean, 9001, 1, 0), TMS_OK);
 	CHECK_EQ(fixture_stats(&f).clean_rejects[TMS_REJECT_COLD], 0);
+	CHECK_EQ(fixture_stats(&f).clean_rejects[TMS_REJECT_FULL], 0);
+	fixture_close(&f);
+}
+
+/* They are in no frame, and learned from all the same. */
+static void same_filled_pages_are_tried_as_others(void)
+{
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .order = TMS_ORDER_FIFO }), TMS_OK);
+	CHECK_EQ(tms_set_filter(f.store, &worth_a_tenth), TMS_OK);
+	for (uint32_t key = 0; key < FRAMES_PER_MIB + ENOUGH; key++)
+		CHECK_EQ(fixture_put(&f, f.clean, key, 0, 0), TMS_OK);
+	CHECK_EQ(fixture_stats(&f).filter_wasted, ENOUGH);
+	CHECK_EQ(fixture_put(&f, f.clean, 9001, 0, 0), TMS_REJECTED);
+	CHECK_VERIFIES(f.store);
 	fixture_close(&f);
 }
 
@@ -204,7 +217,8 @@ int main(void)
 	RUN(a_page_that_is_turned_away_leaves_its_key_absent);
 	RUN(what_was_chosen_is_no_evidence);
 	RUN(pages_that_are_found_open_it_again);
-	RUN(frontswap_and_same_filled_pages_pass);
+	RUN(frontswap_pages_pass);
+	RUN(same_filled_pages_are_tried_as_others);
 	RUN(times_that_are_none_are_refused);
 	return check_finish(__FILE__);
 }
