@@ -15,8 +15,10 @@ from typing import Any
 import tmemstore
 from tmemstore.bench import machine, supply
 from tmemstore.bench.arena import PAGE
+from tmemstore.bench.baselines import device as devices
+from tmemstore.bench.baselines import run as baselines
 from tmemstore.bench.fill import ALL, INTERLEAVE_POINTS, InterleavedFill
-from tmemstore.bench.pages import LIVE
+from tmemstore.bench.pages import LIVE, PageSource
 from tmemstore.bench.quantiles import FEW_SAMPLES, median, spread
 from tmemstore.bench.windows import dearest_start
 
@@ -41,8 +43,8 @@ class Arguments:
     ``spill``: path of the spill file, or None for a temporary one in or near the folder ``near``.  ``storage``: what is
     known of the device, as for ``tmemstore.open``; None: measured at open; "emulate:..." without ``spill`` keeps its
     data in RAM.  ``escape_bytes``: RAM outside the region that pages may be moved to.
-    ``pages``: "live" or the path of a ``.npy`` file.  Raises ValueError, naming the argument, for what cannot be
-    measured.
+    ``pages``: "live" or the path of a ``.npy`` file.  ``baselines``: names of the systems to compare with.  Raises
+    ValueError, naming the argument, for what cannot be measured.
     """
 
     region_bytes: int = 256 << 20
@@ -56,6 +58,7 @@ class Arguments:
     codec: str = "lz4"
     pages: str = LIVE
     near: str = "."
+    baselines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.sizes_bytes:
@@ -78,6 +81,7 @@ class Arguments:
             raise ValueError(f"--repeats is {self.repeats}; it must be at least 1")
         if self.deadline_ns is not None and self.deadline_ns <= 0:
             raise ValueError("--deadline must be longer than nothing")
+        baselines.check(self.baselines)
 
 
 def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any]:
@@ -107,6 +111,8 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             say(f"cleancache:frontswap {100 - percent}:{percent}", behind)
             rows += _measure_ratio(tm, fill, arguments, percent)
         facts = _store_facts(tm, spill)
+        device = devices.of_run(arguments.storage, spill, tm.cost, supply.SEED) if arguments.baselines else None
+    compared = {} if device is None else _compare(arguments, rows, source, device, say)
     say("done", 1.0)
     return {
         "schema": SCHEMA,
@@ -123,12 +129,36 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             "codec": arguments.codec,
             "pages": arguments.pages,
             "seed": supply.SEED,
-        },
+        }
+        | ({"baselines": list(arguments.baselines)} if arguments.baselines else {}),
         "pages": source.describe(),
         "rows": rows,
+        **compared,
         "predicted_over_elapsed_p50": _middle([row["predicted_over_elapsed"] for row in rows]),
         "commit": commit,
         "remarks": machine.remarks(before, _spreads(rows)),
+    }
+
+
+def _compare(
+    arguments: Arguments,
+    rows: Sequence[dict[str, Any]],
+    source: PageSource,
+    device: devices.Device,
+    say: Progress,
+) -> dict[str, Any]:
+    """Return the baselines at the ratios and sizes of the rows, on the anonymous pages of the run where it has some."""
+    pages = source.anon_pages if len(source.anon_pages) else source.file_pages
+    return {
+        "baselines": baselines.measure(
+            arguments.baselines,
+            rows,
+            arguments.region_bytes,
+            pages,
+            device,
+            seed=supply.SEED,
+            say=lambda text: say(text, 1.0),
+        )
     }
 
 

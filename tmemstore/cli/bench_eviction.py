@@ -40,6 +40,7 @@ examples:
   tmemstore bench eviction --spill /mnt/sdcard/spill.img --ratios 0,10,20
   tmemstore bench eviction --region 32MiB --size 8MiB,32MiB --format json
   tmemstore bench eviction --storage emulate:sd-a2 --ratios 0,10,20
+  tmemstore bench eviction --storage emulate:emmc5.1 --baseline cma,gcma
 
 {EXIT_CODES}"""
 
@@ -91,6 +92,14 @@ def add_parser(commands: Any) -> None:
         metavar="CODEC",
         help="how frontswap pages are kept: lz4, zstd or none (default: lz4)",
     )
+    add(
+        "--baseline",
+        type=several(_baseline),
+        action="extend",
+        metavar="LIST",
+        help="systems to compare with, from cma and gcma, separated by commas: models on the same pages, each with a "
+        "card of what it models and leaves out (default: none)",
+    )
     add_results(add)
     parser.set_defaults(run=run)
 
@@ -99,6 +108,13 @@ def _percent(text: str) -> int:
     if not text.strip().isdecimal() or int(text) > _ALL:
         raise ValueError(f"{text!r} is not a whole percentage from 0 to 100")
     return int(text)
+
+
+def _baseline(text: str) -> str:
+    from tmemstore.bench.baselines import run as baselines
+
+    baselines.check([text])
+    return text
 
 
 def run(options: argparse.Namespace) -> int:
@@ -119,6 +135,7 @@ def run(options: argparse.Namespace) -> int:
             codec=options.codec,
             pages=options.pages,
             near=str(options.out),
+            baselines=tuple(dict.fromkeys(options.baseline or ())),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -136,6 +153,10 @@ def run(options: argparse.Namespace) -> int:
         from tmemstore.report.tables import eviction_table
 
         output.write(eviction_table(document))
+        if "baselines" in document:
+            from tmemstore.report.baselines import baselines_table
+
+            output.write("\n" + baselines_table(document))
     if not options.quiet:
         for path in written:
             output.remark(f"wrote {path}")

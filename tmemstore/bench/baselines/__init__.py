@@ -1,0 +1,4 @@
+"""Other systems beside ours, in the same run: models of how they would give the same range back."""
+
+NAMES = ("cma", "gcma")
+"""What ``--baseline`` takes, in the order of the result."""
