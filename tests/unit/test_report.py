@@ -122,6 +122,31 @@ def test_an_allocation_that_was_never_met_has_no_time(tmp_path):
     assert report_page([("x.json", document)])
 
 
+def with_baselines(document):
+    """CMA's 32 pins refuse two of five calls."""
+    percent = 30
+    size_bytes = document["rows"][0]["size_bytes"]
+    row = {"frontswap_percent": percent, "size_bytes": size_bytes, "calls": 5, "failed": 0}
+    row |= {"latency_samples_ns": [1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000]}
+    refused = row | {"failed": 2, "latency_samples_ns": [1_000_000, 2_000_000, 3_000_000]}
+    return document | {
+        "baselines": [
+            {"system": "tmemstore", "setting": "dearest window", "rows": [row]},
+            {"system": "cma", "setting": "32 scattered permanent, middle cost", "rows": [refused]},
+        ]
+    }
+
+
+def test_other_systems_are_drawn_and_what_they_refused_is_said():
+    document = with_baselines(load(RESULTS[0]))
+    assert "CMA with 32 scattered pins refuses 40 % of such calls" in headline(document)
+    drawing = next(each for each in drawings_of(document) if each.name.startswith("systems"))
+    assert drawing.columns[1:] == ["tmemstore, dearest window ms", "cma, 32 scattered pins ms"]
+    assert drawing.rows[-1] == [5, 5.0, None]
+    assert drawing.svg()
+    assert "CMA" not in headline(load(RESULTS[0]))
+
+
 def test_the_command_writes_page_pictures_and_data(tmp_path, capsys):
     page, figures = tmp_path / "report.html", tmp_path / "figures"
     assert main(["report", *map(str, RESULTS), "-o", str(page), "--figures", str(figures)]) == 0

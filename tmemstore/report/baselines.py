@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tmemstore.report.baseline_drawing import nearest_percent
 from tmemstore.report.tables import milliseconds, size_text
 
-_SHOWN_PERCENT = 29
-"""Of all ratios the one nearest to this is shown: 71:29, which the question was asked about."""
 _MIB = 1 << 20
 _LINE = "{:<27} {:>5} {:>5} {:>6} {:>5} {:>5} {:>5} {:>5} {:>7}"
 _HEAD = ("", "p50", "max", "failed", "took", "lost", "MiB", "MiB", "refault")
@@ -31,8 +30,7 @@ def baselines_table(document: Mapping[str, Any]) -> str:
     Raises KeyError for a document without them.
     """
     elements: Sequence[Mapping[str, Any]] = document["baselines"]
-    ratios = {row["frontswap_percent"] for row in elements[0]["rows"]}
-    percent = min(ratios, key=lambda ratio: (abs(ratio - _SHOWN_PERCENT), ratio))
+    percent = nearest_percent(document)
     lines = [f"Other systems, same sizes, cleancache:frontswap {100 - percent}:{percent} (cards in the JSON)"]
     for size_bytes in dict.fromkeys(row["size_bytes"] for row in elements[0]["rows"]):
         lines += ["", size_text(size_bytes), _LINE.format(*_HEAD).rstrip(), _LINE.format(*_UNITS).rstrip()]

@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tmemstore.report.baseline_drawing import nearest_percent, refused_share
+from tmemstore.report.baselines import baselines_table
 from tmemstore.report.copy import copy_table
 from tmemstore.report.deadline import deadline_table
 from tmemstore.report.drawing import Drawing
@@ -74,10 +76,16 @@ def _eviction_headline(document: Document) -> str | None:
     low = min(rows, key=lambda row: row["frontswap_percent"])
     high = max(rows, key=lambda row: row["frontswap_percent"])
     size = size_text(sizes[0])
+    percent = nearest_percent(document)
+    middle = next((row for row in rows if row["frontswap_percent"] == percent), high)
+    refused = refused_share(document, sizes[0])
+    other = (
+        "" if refused is None else f" CMA with 32 scattered pins refuses {100 * refused:.0f} % of such calls (a model)."
+    )
     return (
-        f"At {_ratio(low)} cleancache:frontswap this device ({device_text(document)}) gives back {size} in "
-        f"{_time(low['elapsed_ns']['max'])}, at {_ratio(high)} in {_time(high['elapsed_ns']['max'])}, at the most of "
-        f"{low['repeats']} allocations each."
+        f"At {_ratio(middle)} cleancache:frontswap this device ({device_text(document)}) gives back {size} in "
+        f"{_time(middle['elapsed_ns']['max'])}, the longest of {middle['repeats']}; at {_ratio(low)} in "
+        f"{_time(low['elapsed_ns']['max'])}, at {_ratio(high)} in {_time(high['elapsed_ns']['max'])}.{other}"
     )
 
 
@@ -132,7 +140,8 @@ def _result(name: str, document: Document) -> Iterator[str]:
 
 def _table(document: Document) -> str:
     try:
-        return _TABLES[document["schema"]](document)
+        table = _TABLES[document["schema"]](document)
+        return table + "\n" + baselines_table(document) if "baselines" in document else table
     except KeyError as error:  # a result of an earlier state of its schema
         return f"There is no table: the result has no {error}."
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tmemstore.report.baseline_drawing import baseline_drawings
 from tmemstore.report.drawing import COLOURS, HATCHES, MARKERS, Cell, Drawing
 from tmemstore.report.tables import device_text, size_text
 
@@ -29,6 +30,7 @@ def eviction_drawings(document: Document) -> Iterator[Drawing]:
         if any(row["elapsed_samples_ns"] for row in _of_size(document, size_bytes)):
             yield _distribution(document, size_bytes)
     yield _routes(document, sizes[0])
+    yield from baseline_drawings(document)
 
 
 def _title(document: Document) -> str:

@@ -1,0 +1,100 @@
+"""The picture of all systems: which share of the calls had their range by then, those that failed included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tmemstore.report.drawing import COLOURS, Cell, Drawing
+from tmemstore.report.tables import size_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_PERCENT = 29
+"""Of all ratios the one nearest to this is shown: 71:29, which the question was asked about."""
+
+_MS = 1_000_000
+_SHOWN = {
+    ("tmemstore", "dearest window"): "tmemstore, dearest window",
+    ("gcma", "middle cost"): "gcma",
+    ("cma", "no pins, middle cost"): "cma, no pins",
+    ("cma", "32 scattered permanent, middle cost"): "cma, 32 scattered pins",
+    ("cma", "128 scattered transient, middle cost"): "cma, 128 that pass",
+    ("cma", "512 grouped permanent, middle cost"): "cma, 512 grouped pins",
+}
+_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))
+
+Row = Mapping[str, Any]
+
+
+def baseline_drawings(document: Mapping[str, Any]) -> Iterator[Drawing]:
+    """Give one drawing for each size; none for a document without baselines."""
+    elements: Sequence[Row] = document.get("baselines", ())
+    for size_bytes in dict.fromkeys(row["size_bytes"] for element in elements[:1] for row in element["rows"]):
+        yield _drawing(elements, size_bytes, nearest_percent(document))
+
+
+def nearest_percent(document: Mapping[str, Any]) -> int:
+    """Return the ratio that is shown, as the share of frontswap."""
+    ratios = {int(row["frontswap_percent"]) for row in document["rows"]}
+    return min(ratios, key=lambda ratio: (abs(ratio - SHOWN_PERCENT), ratio))
+
+
+def refused_share(document: Mapping[str, Any], size_bytes: int) -> float | None:
+    """Return the share of CMA's calls that 32 scattered pins refused; None where that was not tried."""
+    for element in document.get("baselines", ()):
+        if _SHOWN.get((element["system"], element["setting"])) == "cma, 32 scattered pins":
+            row = _row(element, size_bytes, nearest_percent(document))
+            return row["failed"] / row["calls"] if row is not None and row["calls"] else None
+    return None
+
+
+def _row(element: Row, size_bytes: int, percent: int) -> Row | None:
+    return next(
+        (row for row in element["rows"] if (row["size_bytes"], row["frontswap_percent"]) == (size_bytes, percent)), None
+    )
+
+
+def _drawing(elements: Sequence[Row], size_bytes: int, percent: int) -> Drawing:
+    curves: dict[str, tuple[list[float], int]] = {}
+    for element in elements:
+        name = _SHOWN.get((element["system"], element["setting"]))
+        row = _row(element, size_bytes, percent)
+        if name is not None and row is not None and row["calls"]:
+            curves[name] = ([sample / _MS for sample in row["latency_samples_ns"]], row["calls"])
+    size, ratio = size_text(size_bytes), f"{100 - percent}:{percent}"
+    longest = max((len(samples) for samples, _ in curves.values()), default=0)
+    table: list[list[Cell]] = [
+        [number + 1, *(samples[number] if number < len(samples) else None for samples, _ in curves.values())]
+        for number in range(longest)
+    ]
+    return Drawing(
+        f"systems-{size.replace(' ', '')}",
+        f"{size} at {ratio}: all systems",
+        f"The share of all calls for {size} that had their range by a time, at {ratio}. A curve that ends below 1 "
+        "is of a system that failed the others. Of CMA and GCMA it is a model; what it holds and leaves out stands in the "
+        "result, and what the pages that left cost afterwards in its table.",
+        lambda figure: _draw(figure, curves, f"{size}, {ratio}"),
+        ["call, from the fastest on", *(f"{name} ms" for name in curves)],
+        table,
+    )
+
+
+def _draw(figure: Figure, curves: Mapping[str, tuple[Sequence[float], int]], title: str) -> None:
+    axes = figure.add_subplot()
+    last = max((samples[-1] for samples, _ in curves.values() if samples), default=1.0)
+    for number, (name, (samples, calls)) in enumerate(curves.items()):
+        shares = [(at + 1) / calls for at in range(len(samples))]
+        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linestyle": _STYLES[number % len(_STYLES)]}
+        begin = samples[0] if samples else last
+        ends = (shares[-1] if shares else 0.0, 2 * last)
+        axes.step([begin, *samples, ends[1]], [0, *shares, ends[0]], where="post", linewidth=1.8, label=name, **style)
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("time (ms)")
+    axes.set_ylabel("share of all calls with a range by then")
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    figure.legend(frameon=False, loc="outside right upper")
+    axes.set_title(title, loc="left", fontsize=10)
