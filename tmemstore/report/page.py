@@ -79,9 +79,9 @@ def _eviction_headline(document: Document) -> str | None:
     percent = nearest_percent(document)
     middle = next((row for row in rows if row["frontswap_percent"] == percent), high)
     refused = refused_share(document, sizes[0])
-    other = (
-        "" if refused is None else f" CMA with 32 scattered pins refuses {100 * refused:.0f} % of such calls (a model)."
-    )
+    other = ""
+    if refused is not None:
+        other = f" CMA with 32 scattered pins refuses {100 * refused:.0f} % of such calls (a model)."
     return (
         f"At {_ratio(middle)} cleancache:frontswap this device ({device_text(document)}) gives back {size} in "
         f"{_time(middle['elapsed_ns']['max'])}, the longest of {middle['repeats']}; at {_ratio(low)} in "
