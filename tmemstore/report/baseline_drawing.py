@@ -73,8 +73,8 @@ def _drawing(elements: Sequence[Row], size_bytes: int, percent: int) -> Drawing:
         f"systems-{size.replace(' ', '')}",
         f"{size} at {ratio}: all systems",
         f"The share of all calls for {size} that had their range by a time, at {ratio}. A curve that ends below 1 "
-        "is of a system that failed the others. Of CMA and GCMA it is a model; what it holds and leaves out stands in the "
-        "result, and what the pages that left cost afterwards in its table.",
+        "is of a system that failed the others. Of CMA and GCMA it is a model; what it holds and leaves out stands in "
+        "the result, and what the pages that left cost afterwards in its table.",
         lambda figure: _draw(figure, curves, f"{size}, {ratio}"),
         ["call, from the fastest on", *(f"{name} ms" for name in curves)],
         table,
