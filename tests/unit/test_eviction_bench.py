@@ -265,6 +265,17 @@ class TestWholeBench:
         assert all(row["endings"] == {"met": 0, "refused": 2, "aborted": 0} for row in rows)
         assert all(row["elapsed_ns"]["p50"] is None and row["ns_per_page"] is None for row in rows)
 
+    def test_in_virtual_time_a_slow_device_takes_what_it_would(self, pages_file, tmp_path, capfd):
+        assert run_cli(pages_file, tmp_path, "--storage", "emulate:sd-a1", "--virtual", "--format", "json") == 0
+        document = json.loads(capfd.readouterr().out)
+        assert document["arguments"]["virtual"] is True
+        written = [row for row in document["rows"] if row["bytes_written"]]
+        assert written
+        # 50 MB/s, and no SD card of class A1 writes faster.
+        assert all(row["elapsed_ns"]["min"] > row["bytes_written"] * 20 for row in written)
+        with pytest.raises(ValueError, match="emulated"):
+            eviction.Arguments(region_bytes=1 << 20, sizes_bytes=(1 << 20,), virtual=True)
+
     def test_an_emulated_device_needs_no_spill_file(self, pages_file, tmp_path, capfd):
         emulated = ["--storage", "emulate:ufs3.1", "--escape", "128KiB", "--format", "json"]
         assert run_cli(pages_file, tmp_path, *emulated) == 0

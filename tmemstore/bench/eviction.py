@@ -43,8 +43,9 @@ class Arguments:
     ``spill``: path of the spill file, or None for a temporary one in or near the folder ``near``.  ``storage``: what is
     known of the device, as for ``tmemstore.open``; None: measured at open; "emulate:..." without ``spill`` keeps its
     data in RAM.  ``escape_bytes``: RAM outside the region that pages may be moved to.
-    ``pages``: "live" or the path of a ``.npy`` file.  ``baselines``: names of the systems to compare with.  Raises
-    ValueError, naming the argument, for what cannot be measured.
+    ``pages``: "live" or the path of a ``.npy`` file.  ``baselines``: names of the systems to compare with.
+    ``virtual``: an emulated device and the CPU's work take modelled time only.  Raises ValueError, naming the argument,
+    for what cannot be measured.
     """
 
     region_bytes: int = 256 << 20
@@ -59,6 +60,7 @@ class Arguments:
     pages: str = LIVE
     near: str = "."
     baselines: tuple[str, ...] = ()
+    virtual: bool = False
 
     def __post_init__(self) -> None:
         if not self.sizes_bytes:
@@ -75,12 +77,17 @@ class Arguments:
                 f"--size {_size(max(self.sizes_bytes))} is larger than the region, {_size(self.region_bytes)}; "
                 "take a larger --region or a smaller --size"
             )
+        self._check_how()
+
+    def _check_how(self) -> None:
         if not self.ratios or not all(0 <= ratio <= ALL for ratio in self.ratios):
             raise ValueError("--ratios takes frontswap percentages from 0 to 100, for example --ratios 0,50,100")
         if self.repeats < 1:
             raise ValueError(f"--repeats is {self.repeats}; it must be at least 1")
         if self.deadline_ns is not None and self.deadline_ns <= 0:
             raise ValueError("--deadline must be longer than nothing")
+        if self.virtual and not (self.storage or "").startswith(_EMULATED):
+            raise ValueError("--virtual needs an emulated device: --storage emulate:PRESET,...")
         baselines.check(self.baselines)
 
 
@@ -127,6 +134,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             "storage": arguments.storage,
             "escape_bytes": arguments.escape_bytes,
             "codec": arguments.codec,
+            "virtual": arguments.virtual,
             "pages": arguments.pages,
             "seed": supply.SEED,
         }
@@ -179,6 +187,7 @@ def _open(arguments: Arguments, spill: str | None) -> tmemstore.Controller:
         codec=arguments.codec,
         writeback="back",
         admission_filter=False,
+        virtual_time=arguments.virtual,
     )
 
 

@@ -84,6 +84,7 @@ def add_parser(commands: Any) -> None:
         help="what is known of the device: emulate:PRESET,... puts a model in its place (data in RAM, or in PATH), a "
         "preset or the file of a profile is taken as given (default: measured at the start)",
     )
+    add("--virtual", action="store_true", help="let an emulated device, and the CPU's work, take modelled time only")
     add("--escape", type=size, default="0", metavar="SIZE", help="memory outside the area for pages (default: 0)")
     add(
         "--codec",
@@ -134,6 +135,7 @@ def run(options: argparse.Namespace) -> int:
             escape_bytes=options.escape,
             codec=options.codec,
             pages=options.pages,
+            virtual=options.virtual,
             near=str(options.out),
             baselines=tuple(dict.fromkeys(options.baseline or ())),
         )
