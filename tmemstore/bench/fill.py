@@ -159,6 +159,16 @@ class InterleavedFill:
         What is off in the frames that are in use already is made up for by a few frames at most: a chunk cannot carry
         another's debt.
         """
+        self._fill_up()
+        # No page may have a copy in the spill file: it would be dropped for nothing.
+        stale = np.flatnonzero(self.anon.stale).tolist()
+        for index in stale:
+            self._swap.invalidate_page(index)
+        self.anon.stale[:] = False
+        if stale:  # with the last page of a span its frames come free
+            self._fill_up()
+
+    def _fill_up(self) -> None:
         counts = start = self._tm.frame_counts()
         rejects = 0
         while counts.free and rejects < _MOST_REJECTS:
@@ -175,10 +185,6 @@ class InterleavedFill:
             # The spans that are open have room left.
             while self._store(_LAST_GROUP)[1] == _LAST_GROUP:
                 pass
-        # No page may have a copy in the spill file: it would be dropped for nothing.
-        for index in np.flatnonzero(self.anon.stale).tolist():
-            self._swap.invalidate_page(index)
-        self.anon.stale[:] = False
 
     def restore(self) -> None:
         """Fill up again after an allocation; anew, if moved or spilled pages leave a chunk or the supply off.
