@@ -26,7 +26,6 @@ LEAST_ROUNDS = 7
 WORST = 0.98
 """Of the throughput without a cleancache: what a job that reads nothing twice may keep at the least."""
 
-_ZIPF_READS = 20_000
 _LEAST_BYTES = 8 << 20
 _FILL = 1024
 _HISTORY_INODE = 1 << 40
@@ -42,8 +41,8 @@ class Arguments:
     device to read from.
     """
 
-    region_bytes: int = 128 << 20
-    cache_bytes: int = 32 << 20
+    region_bytes: int = 64 << 20
+    cache_bytes: int = 16 << 20
     rounds: int = 15
     jobs: tuple[str, ...] = JOBS
     refault_ns: int | None = None
@@ -100,7 +99,7 @@ def _job(name: str, arguments: Arguments, folder: Path) -> Job | None:
     if name == "stream":
         return copy_jobs.stream(4 * all_pages)
     if name == "zipf":
-        return copy_jobs.zipf(2 * all_pages, _ZIPF_READS, arguments.seed)
+        return copy_jobs.zipf(2 * all_pages, all_pages, arguments.seed)
     if name == "tree":
         return copy_jobs.tree(all_pages * 3 // 4, arguments.seed)
     return copy_jobs.compilation(folder)

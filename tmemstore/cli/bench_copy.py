@@ -39,7 +39,7 @@ files:
 examples:
   tmemstore bench copy
   tmemstore bench copy --jobs stream --rounds 31
-  tmemstore bench copy --region 64MiB --cache 16MiB --format json
+  tmemstore bench copy --region 256MiB --cache 64MiB --format json
 
 {EXIT_CODES}"""
 
@@ -54,8 +54,8 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("--region", type=size, default="128MiB", metavar="SIZE", help="the reserved area (default: 128MiB)")
-    add("--cache", type=size, default="32MiB", metavar="SIZE", help="the page cache in front of it (default: 32MiB)")
+    add("--region", type=size, default="64MiB", metavar="SIZE", help="the reserved area (default: 64MiB)")
+    add("--cache", type=size, default="16MiB", metavar="SIZE", help="the page cache in front of it (default: 16MiB)")
     add("--rounds", type=whole(7), default="15", metavar="N", help="of each, at least 7 (default: 15)")
     add(
         "--jobs",
