@@ -18,7 +18,7 @@ RESULTS = [
     ROOT / "bench" / "results" / "eviction.json",
     ROOT / "bench" / "results" / "ops" / "after.json",
     ROOT / "bench" / "results" / "deadline" / "hard.json",
-    Path(__file__).parent / "data" / "copy.json",
+    ROOT / "bench" / "results" / "copy.json",
 ]
 MOST_BYTES = 1_000_000
 
