@@ -67,7 +67,7 @@ ERRORS = (
     ["bench", "eviction", "--region", "1MiB", "--escape", "5000"],
     ["bench", "eviction", "--storage", "emulate:floppy"],
     ["bench", "eviction", "--storage", "file"],
-    ["bench", "eviction", "--baseline", "cma,zram"],
+    ["bench", "eviction", "--baseline", "cma,zswap"],
     ["bench", "deadline", "--nonsense"],
     ["bench", "deadline", "--region", "64MB"],
     ["bench", "deadline", "--region", "1MiB"],

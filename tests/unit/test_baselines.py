@@ -302,6 +302,6 @@ def test_without_the_option_there_is_nothing_of_it(tmp_path, capfd):
 
 def test_an_unknown_name_is_wrong_usage(tmp_path, capsys):
     with pytest.raises(SystemExit) as exited:
-        run_cli(tmp_path, "--baseline", "cma,zram")
+        run_cli(tmp_path, "--baseline", "cma,zswap")
     assert exited.value.code == 2
-    assert "'zram' is no baseline; choose from cma, gcma" in capsys.readouterr().err
+    assert "'zswap' is no baseline; choose from cma, gcma, zram" in capsys.readouterr().err

@@ -98,8 +98,8 @@ def add_parser(commands: Any) -> None:
         type=several(_baseline),
         action="extend",
         metavar="LIST",
-        help="systems to compare with, from cma and gcma, separated by commas: models on the same pages, each with a "
-        "card of what it models and leaves out (default: none)",
+        help="systems to compare with, from cma, gcma and zram, separated by commas: models on the same pages, or the "
+        "kernel's own zram where there is root, each with a card of what it holds and leaves out (default: none)",
     )
     add_results(add)
     parser.set_defaults(run=run)

@@ -18,10 +18,10 @@ _MS = 1_000_000
 _SHOWN = {
     ("tmemstore", "dearest window"): "tmemstore, dearest window",
     ("gcma", "middle cost"): "gcma",
+    ("zram", "lz4"): "zram, no range",
     ("cma", "no pins, middle cost"): "cma, no pins",
     ("cma", "32 scattered permanent, middle cost"): "cma, 32 scattered pins",
     ("cma", "128 scattered transient, middle cost"): "cma, 128 that pass",
-    ("cma", "512 grouped permanent, middle cost"): "cma, 512 grouped pins",
 }
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))
 

@@ -19,6 +19,7 @@ _RULES = (
     "MiB        copied and written, for each MiB handed over; gcma wrote when the",
     "           pages were stored",
     "refault    the device's time to read back what left, if all is asked for again",
+    "zram       the same pages out to it and back: no contiguous range comes of it",
     "cma        pins per 32768 pages, middle cost; the JSON holds the cards, what",
     "           is modelled and what is not, all ratios and all costs",
 )
@@ -35,6 +36,11 @@ def baselines_table(document: Mapping[str, Any]) -> str:
     for size_bytes in dict.fromkeys(row["size_bytes"] for row in elements[0]["rows"]):
         lines += ["", size_text(size_bytes), _LINE.format(*_HEAD).rstrip(), _LINE.format(*_UNITS).rstrip()]
         lines += list(_lines(elements, percent, size_bytes))
+    lines += [
+        f"{element['system']} was left out: {element['settings']['left_out']}"
+        for element in elements
+        if "left_out" in element["settings"]
+    ]
     return "\n".join([*lines, "", *_RULES]) + "\n"
 
 

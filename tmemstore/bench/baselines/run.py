@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tmemstore.bench.arena import Pages
-from tmemstore.bench.baselines import NAMES, cma, gcma
+from tmemstore.bench.baselines import NAMES, cma, gcma, zram
 from tmemstore.bench.baselines.copies import Copies
 from tmemstore.bench.baselines.device import Device
 from tmemstore.bench.baselines.figures import Calls, Card
@@ -57,6 +57,9 @@ def measure(
         calls = len(settings()) * len(ratios) * len(sizes) * cma.CALLS
         copies = Copies(pages, max(_FEWEST_PAGES, _COPIED_PAGES // calls), seed)
         elements += cma.Model(region_bytes, copies, device).elements(ratios, sizes, seed)
+    if zram.SYSTEM in names:
+        say("baseline zram")
+        elements += zram.elements(ratios, sizes, pages, device)
     return elements
 
 
