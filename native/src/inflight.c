@@ -6,8 +6,8 @@
  *                                                               are taken, and before they are zeroed or handed over
  *
  * Laws: 1. a frame may be given up while its bytes are on their way, but what comes to it next waits.  2. whoever copies
- * holds a mutex of its own meanwhile and takes no other: those that wait for it under the store's lock wait no longer
- * than if it had copied under that lock.  3. at most one flight is open, and whoever opened it has the lock: what
+ * holds a mutex of its own meanwhile and takes no other: those that wait for it under the store's lock wait for
+ * the copies of one flight at most, as they would if it had copied under that lock.  3. at most one flight is open, and whoever opened it has the lock: what
  * its own next page must wait for is copied then and there.
  * Owns: flights.  Borrows: the callers' pages.
  * Locks: all but land are called with the store's held; copying are leaves below it.

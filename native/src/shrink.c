@@ -73,7 +73,7 @@ static void free_place(struct holdings *held, const struct entry *entry)
 		frame_release(&region->frames, entry->place >> UNITS_SHIFT);
 }
 
-/* free: its frame, too. */
+/* free: it gives up its frame, too. */
 static bool drop(struct holdings *held, uint32_t id, bool free)
 {
 	const struct entry *entry = holdings_entry(held, id);

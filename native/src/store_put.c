@@ -16,6 +16,7 @@ struct kept {
 	bool fill;
 	bool incompressible;
 	bool active; /* the caller says so */
+	enum tms_admit admit; /* why the filter let it in */
 	uint64_t value; /* fill */
 };
 
@@ -140,15 +141,12 @@ static void prefetch_victims(const struct holdings *held)
 		__builtin_prefetch(holdings_entry(held, id), 1);
 }
 
-/* Whether the filter lets a clean page in, which is counted.  unit: what its entry keeps of that. */
-static bool passes_filter(struct holdings *held, const struct key *key, const struct kept *kept, uint8_t *unit)
+/* Whether the filter lets a clean page in.  unit: what its entry keeps of that. */
+static bool passes_filter(struct holdings *held, const struct key *key, struct kept *kept, uint8_t *unit)
 {
-	enum tms_admit admit = filter_judge(&held->filter, index_key_hash(key), kept->active);
-
-	*unit = filter_tries(&held->filter, admit) ? ENTRY_TRIED : 0;
-	if (admit != TMS_ADMITS)
-		held->stats.clean_admits[admit]++;
-	return admit != TMS_ADMITS;
+	kept->admit = filter_judge(&held->filter, index_key_hash(key), kept->active);
+	*unit = filter_tries(&held->filter, kept->admit) ? ENTRY_TRIED : 0;
+	return kept->admit != TMS_ADMITS;
 }
 
 static enum tms_reject admit(tms_store *store, const struct key *key, bool persistent, struct kept *kept)
@@ -201,10 +199,14 @@ static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent,
 	enum tms_reject reject;
 
 	reject = admit(store, &key, persistent, kept);
-	if (reject == TMS_REJECTS)
-		(*(persistent ? &stats->swap_stores : &stats->clean_puts))++;
-	else
+	if (reject != TMS_REJECTS) {
 		(persistent ? stats->swap_rejects : stats->clean_rejects)[reject]++;
+	} else if (persistent) {
+		stats->swap_stores++;
+	} else {
+		stats->clean_puts++;
+		stats->clean_admits[kept->admit]++;
+	}
 	return reject;
 }
 
@@ -219,6 +221,8 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, u
 
 	if (!*store->present)
 		return TMS_E_CLOSED;
+	if (unlikely(flags & ~(uint32_t)TMS_PUT_ACTIVE))
+		return TMS_E_INVALID;
 	copy_prefetch(page);
 	kept = prepare(store, persistent, flags, page, scratch);
 	code = store_enter(store);
@@ -296,6 +300,8 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 			return TMS_E_INVALID;
 	if (!*store->present)
 		return TMS_E_CLOSED;
+	if (flags & ~(uint32_t)TMS_PUT_ACTIVE)
+		return TMS_E_INVALID;
 	while (!pool_id_is_persistent(pool) && keys.at < n) {
 		int code = put_flight(store, pool, &keys, flags, pages, results);
 

@@ -262,3 +262,34 @@ def test_arrays_that_outlive_the_store_stay_readable_and_writable(opened):
 def test_releasing_what_is_no_range_is_refused(opened, thing):
     with pytest.raises((TypeError, PoolError)):
         opened().release(thing)
+
+
+@pytest.mark.parametrize("verb", ["put_page_many", "get_page_many"])
+def test_a_batch_that_is_under_way_when_the_store_closes_ends_well(opened, verb):
+    """Its pages are copied without the store's lock; the memory they lie in stays until it is done."""
+    pages = np.random.default_rng(1).integers(0, 256, (256, PAGE), np.uint8)
+    inodes, indexes = np.zeros(256, np.uint64), np.arange(256, dtype=np.uint64)
+    ended = []
+
+    def go_on(fs, out):
+        while True:
+            getattr(fs, verb)(inodes, indexes, out)
+            fs.put_page_many(inodes, indexes, pages)
+
+    def use(fs, ready):
+        out = pages.copy()
+        ready.set()
+        with pytest.raises(PoolError):
+            go_on(fs, out)
+        ended.append(True)
+
+    for _ in range(30):
+        tm = opened()
+        ready = threading.Event()
+        thread = threading.Thread(target=use, args=(tm.cleancache("x", inclusive=True), ready))
+        thread.start()
+        ready.wait()
+        tm.close()
+        del tm
+        thread.join()
+    assert len(ended) == 30

@@ -195,6 +195,37 @@ static void same_filled_pages_are_tried_as_others(void)
 	fixture_close(&f);
 }
 
+/* What was let in and found no room is no page that was let in. */
+static void only_pages_that_were_kept_are_counted_as_let_in(void)
+{
+	struct tms_stats stats;
+
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .order = TMS_ORDER_FIFO }), TMS_OK);
+	for (uint32_t key = 0; key < FRAMES_PER_MIB; key++)
+		CHECK_EQ(fixture_put(&f, f.swap, key, key + 1, RAW), TMS_OK);
+	CHECK_EQ(fixture_put(&f, f.clean, 9000, 1, RAW), TMS_REJECTED);
+	CHECK_EQ(tms_flush_page(f.store, f.swap, 0, 0), TMS_OK);
+	CHECK_EQ(fixture_put(&f, f.clean, 9000, 1, RAW), TMS_OK);
+	stats = fixture_stats(&f);
+	CHECK_EQ(stats.clean_rejects[TMS_REJECT_FULL], 1);
+	CHECK_EQ(stats.clean_puts, 1);
+	CHECK_EQ(stats.clean_admits[TMS_ADMIT_WORTH], 1);
+	fixture_close(&f);
+}
+
+static void unknown_flags_are_refused(void)
+{
+	uint8_t page[RAW] = { 1 };
+	uint64_t zero = 0;
+	bool result;
+
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .order = TMS_ORDER_FIFO }), TMS_OK);
+	CHECK_EQ(tms_put(f.store, f.clean, 0, 0, TMS_PUT_ACTIVE << 1, page), TMS_E_INVALID);
+	CHECK_EQ(tms_put_many(f.store, f.clean, 1, &zero, &zero, 0x80000000, page, &result), TMS_E_INVALID);
+	CHECK_EQ(fixture_stats(&f).clean_puts, 0);
+	fixture_close(&f);
+}
+
 static void times_that_are_none_are_refused(void)
 {
 	const struct tms_filter wrong[] = { { .saved_ns = 1000 * NSEC_PER_SEC }, { .copy_ns = UINT64_MAX } };
@@ -219,6 +250,8 @@ int main(void)
 	RUN(pages_that_are_found_open_it_again);
 	RUN(frontswap_pages_pass);
 	RUN(same_filled_pages_are_tried_as_others);
+	RUN(only_pages_that_were_kept_are_counted_as_let_in);
+	RUN(unknown_flags_are_refused);
 	RUN(times_that_are_none_are_refused);
 	return check_finish(__FILE__);
 }
