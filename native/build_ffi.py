@@ -13,7 +13,8 @@ from pathlib import Path
 from cffi import FFI
 
 NATIVE = Path("native")
-HEADERS = tuple(NATIVE / "include" / name for name in ("tmemstore.h", "tmemstore_contig.h", "tmemstore_floor.h"))
+PARTS = ("tmemstore.h", "tmemstore_contig.h", "tmemstore_replay.h", "tmemstore_floor.h")
+HEADERS = tuple(NATIVE / "include" / name for name in PARTS)
 MARKS = ("/* cffi: begin */", "/* cffi: end */")
 SANITIZERS = ("address", "undefined", "leak", "thread")
 

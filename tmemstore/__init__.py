@@ -26,6 +26,7 @@ from tmemstore.errors import (
     ProfileError,
     SpillError,
     TmemError,
+    TraceError,
     VerifyError,
 )
 from tmemstore.region import ContigRange, Region
@@ -79,6 +80,7 @@ __all__ = [
     "StorageProfile",
     "TmemError",
     "TmemStore",
+    "TraceError",
     "VerifyError",
     "Window",
     "codec_advice",

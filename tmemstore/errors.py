@@ -49,3 +49,7 @@ class VerifyError(TmemError):
 
 class ProfileError(ValueError):
     """A storage profile that is broken, foreign, or from another device."""
+
+
+class TraceError(ValueError):
+    """A trace that cannot be read or made sense of; says which file, which record and at which byte."""

@@ -1,9 +1,10 @@
 /*
  * tmemstore: a reserved contiguous memory area lent to cleancache and frontswap pages only.
  *
- * The only header to include; tmemstore_contig.h, with contiguous ranges and what bounds their time, and
- * tmemstore_floor.h, what a machine can do at best, come with it.  Everything between the two cffi marks of each is read
- * by native/build_ffi.py as well, so that the Python binding cannot drift from it; that part stays free of macros.
+ * The only header to include; tmemstore_contig.h, with contiguous ranges and what bounds their time,
+ * tmemstore_replay.h, with recorded loads, and tmemstore_floor.h, what a machine can do at best, come with it.
+ * Everything between the two cffi marks of each is read by native/build_ffi.py as well, so that the Python binding cannot
+ * drift from it; that part stays free of macros.
  *
  * Laws that hold for every function:
  *   - Nothing here prints, aborts, reads the environment or keeps a hidden global.
@@ -379,6 +380,7 @@ int tms_fault_fired(tms_store *store, int site, uint64_t *ret);
 /* cffi: end */
 
 #include "tmemstore_contig.h"
+#include "tmemstore_replay.h"
 #include "tmemstore_floor.h"
 
 #ifdef __cplusplus

@@ -51,6 +51,7 @@ ARROWS = {
     "evacuate": {"move", "writeback"},
     "drop": {"store", "shrink"},
     "reclaim": {"drop", "evacuate", "plan", "store", "range", "shrink"},
+    "replay": {"store"},
 }
 # These look at everything and are used by nothing.
 ONLOOKERS = {"stats", "verify"}

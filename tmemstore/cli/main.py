@@ -113,12 +113,12 @@ def _code_of(error: Exception) -> int | None:
     """Return the exit code of an error that is the user's or the machine's, None for one that is ours."""
     if isinstance(error, UsageError):
         return WRONG_USAGE
-    from tmemstore import EnvironmentLacks, ProfileError, SpillError, TmemError
+    from tmemstore import EnvironmentLacks, ProfileError, SpillError, TmemError, TraceError
     from tmemstore.bench.pages import PagesFileError
 
     if isinstance(error, EnvironmentLacks):
         return LACKING
-    if isinstance(error, (SpillError, PagesFileError, ProfileError)):
+    if isinstance(error, (SpillError, PagesFileError, ProfileError, TraceError)):
         return WRONG_USAGE
     return FAILED if isinstance(error, TmemError) else None
 

@@ -1,0 +1,1 @@
+"""Choosing the knob from a workload, a device and a deadline."""
