@@ -57,8 +57,9 @@ class Region:
     `escape`: size of the escape reserve, RAM outside the area that reclaim may fill; a multiple of 4096, 0 for none.
     `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses, `notes` says so and
     the region goes on without. `copy`: how pages are copied in, "nontemporal" past the cache where the CPU can,
-    "plain" through it; "auto" takes the former from 32 MiB on. `ValueError` for a wrong size, `EnvironmentLacks` where
-    there is no memory for it.
+    "plain" through it; "auto" takes the former from 32 MiB on. `without_data`: for a replay; there is no memory behind
+    it, a store in it knows pages by their sizes only, and ranges have no view. `ValueError` for a wrong size,
+    `EnvironmentLacks` where there is no memory for it.
 
     Attributes: `size_bytes`, `escape_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`,
     `copy_variant` (how pages are copied in), `notes`.
@@ -72,6 +73,7 @@ class Region:
         hugetlb: bool = False,
         mlock: bool = False,
         copy: Literal["auto", "plain", "nontemporal"] = "auto",
+        without_data: bool = False,
     ) -> None:
         if copy not in _COPIES:
             raise ValueError(f"unknown copy {copy!r}; choose one of {', '.join(_COPIES)}")
@@ -82,7 +84,7 @@ class Region:
                 f"not {format_size(size_bytes)}"
             )
         reserve_bytes = parse_pages(escape, "escape") * PAGE_SIZE if parse_size(escape) else 0
-        available = _available_bytes()
+        available = None if without_data else _available_bytes()
         if available is not None and size_bytes + reserve_bytes > available:
             with_reserve = f" and an escape reserve of {format_size(reserve_bytes)} do" if reserve_bytes else " does"
             raise EnvironmentLacks(
@@ -96,6 +98,7 @@ class Region:
         config.copy = _COPIES[copy]
         config.hugetlb = hugetlb
         config.mlock = mlock
+        config.without_data = without_data
         info = ffi.new("struct tms_region_info *")
         made = ffi.new("tms_region **")
         code = lib.tms_region_create(config, info, made)
@@ -106,6 +109,7 @@ class Region:
             )
         check(code, "region")
         self._handle: Any = ffi.gc(made[0], lib.tms_region_destroy)
+        self.without_data = bool(without_data)
         self.size_bytes: int = info.size_bytes
         self.escape_bytes: int = info.reserve_bytes
         self.frames: int = info.frames
@@ -160,9 +164,11 @@ class ContigRange:
 
     @property
     def view(self) -> memoryview:
-        """The range as a writable memoryview of bytes. `PoolError` once it is released."""
+        """The range as a writable memoryview of bytes. `PoolError` once it is released, or in a region without data."""
         if self.released:
             raise PoolError("the range was released; allocate another one")
+        if self.region.without_data:
+            raise PoolError("the region has no memory behind it, and its ranges no view; it is for replays")
         return self._view
 
     def release(self) -> None:

@@ -114,6 +114,8 @@ struct tms_region_config {
 	int32_t copy;                   /* enum tms_copy */
 	bool hugetlb;                   /* ask for reserved huge pages; goes on without where refused */
 	bool mlock;                     /* ask for locked memory; goes on without where refused */
+	bool without_data;              /* no memory, for tms_replay, which alone puts and gets then: everything is decided and
+					 * counted as ever, but pages have sizes and no bytes */
 };
 
 struct tms_region_info {
@@ -128,7 +130,7 @@ struct tms_region_info {
 	int32_t map_errno;      /* why tms_region_create failed with TMS_E_SYSTEM */
 	bool hugetlb;
 	bool mlocked;
-	const char *copy_variant; /* "avx512-nt", "avx2-nt", "sse2-nt", "neon-nt", "plain" */
+	const char *copy_variant; /* "avx512-nt", "avx2-nt", "sse2-nt", "neon-nt", "plain", "none" */
 };
 
 typedef struct tms_region tms_region;
@@ -186,13 +188,16 @@ struct tms_store_config {
 	uint64_t io_timeout_ns;
 	uint32_t io_threads;           /* 1 to 16 */
 	int32_t order;                 /* enum tms_order */
+	uint32_t denser_permille;      /* in a region without data: what the denser codec leaves of the bytes kept; 0 or 1000
+					* and more: all of them */
 	bool spill_overwrite;          /* take a foreign file or device, losing what is in it */
 	bool spill_buffered;           /* do not try O_DIRECT */
 };
 
 typedef struct tms_store tms_store;
 
-/* The store borrows the region, which must outlive it; a region serves one store in its life. */
+/* The store borrows the region, which must outlive it; a region serves one store in its life.  Over a region without data
+ * a spill device must be emulated in memory, and keeps none either. */
 int tms_store_create(tms_region *region, const struct tms_store_config *config, struct tms_spill_info *spill_info, tms_store **ret);
 /* From here on every call answers TMS_E_CLOSED.  TMS_WAITING: I/O is under way, call again.  TMS_OK:
  * done; *abandoned_threads (a device that hangs) is set then.  Idempotent. */

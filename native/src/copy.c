@@ -104,6 +104,14 @@ static struct copy best(void)
 
 #endif
 
+static void copy_no_page(uint8_t *to, const uint8_t *from)
+{
+	(void)to;
+	(void)from;
+}
+
+const struct copy copy_nothing = { copy_no_page, "none" };
+
 struct copy copy_choose(int32_t how, uint64_t region_bytes, uint64_t from_bytes)
 {
 	if (how == TMS_COPY_PLAIN || (how == TMS_COPY_AUTO && region_bytes < from_bytes))

@@ -20,6 +20,9 @@ static inline void copy_prefetch(const uint8_t *page)
 		__builtin_prefetch(page + at);
 }
 
+/* Of a region without data. */
+extern const struct copy copy_nothing;
+
 /* how: enum tms_copy.  AUTO writes past the cache in regions of from_bytes and more.  A CPU without
  * such stores gets the plain copy whatever is asked. */
 struct copy copy_choose(int32_t how, uint64_t region_bytes, uint64_t from_bytes);

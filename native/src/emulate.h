@@ -15,6 +15,8 @@ bool emulate_is_valid(const struct tms_device *device);
 
 /* Null: no memory.  opened_ns: the clock now; the episodes of the device count from it. */
 struct emulate *emulate_create(const struct tms_device *device, uint64_t opened_ns);
+/* From the start on: what is written to it takes its time and its room, and is gone; what is read is anything. */
+void emulate_keep_nothing(struct emulate *emulate);
 void emulate_destroy(struct emulate *emulate);
 
 /* When a request that is handed over at now_ns is complete: after those before it.  UINT64_MAX: never, nor

@@ -71,12 +71,19 @@ static uint8_t *data_at(const struct emulate *emulate, uint64_t offset, uint32_t
 	return i < emulate->segments && emulate->segment[i] ? emulate->segment[i] + place : NULL;
 }
 
+void emulate_keep_nothing(struct emulate *emulate)
+{
+	emulate->keeps_nothing = true;
+}
+
 int emulate_write(struct emulate *emulate, uint64_t offset, const uint8_t *from, uint32_t bytes)
 {
 	bool reserved;
 
 	if (!fits(emulate, offset, bytes))
 		return ENOSPC;
+	if (emulate->keeps_nothing)
+		return 0;
 	pthread_mutex_lock(&emulate->data_lock);
 	reserved = reserve(emulate, offset, offset + bytes);
 	for (uint32_t done = 0, run; reserved && done < bytes; done += run) {
@@ -92,6 +99,8 @@ int emulate_read(struct emulate *emulate, uint64_t offset, uint8_t *to, uint32_t
 {
 	if (!fits(emulate, offset, bytes))
 		return ENOSPC;
+	if (emulate->keeps_nothing)
+		return 0;
 	pthread_mutex_lock(&emulate->data_lock);
 	for (uint32_t done = 0, run; done < bytes; done += run) {
 		const uint8_t *data = data_at(emulate, offset + done, bytes - done, &run);

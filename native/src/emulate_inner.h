@@ -22,6 +22,7 @@ struct span {
  */
 struct emulate {
 	struct tms_device device;
+	bool keeps_nothing; /* constant */
 	pthread_mutex_t lock;
 	struct span episode[TMS_EPISODES];
 	uint64_t busy_until_ns;

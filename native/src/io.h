@@ -91,6 +91,8 @@ uint32_t io_stop(struct io *io);
 void io_read_counters(struct io *io, struct io_counters *ret);
 /* The samples with numbers above since, oldest first, at most n.  Returns how many. */
 uint32_t io_writes_served(struct io *io, uint64_t since, uint32_t n, struct tms_write_served *samples);
+/* On a virtual clock, where one thread drives the store: when the next request completes; UINT64_MAX: none is begun. */
+uint64_t io_due_ns(const struct io *io);
 /* On a virtual clock: lets ns pass. */
 void io_advance(struct io *io, uint64_t ns);
 bool io_is_emulated(const struct io *io);

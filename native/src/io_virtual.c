@@ -63,6 +63,11 @@ bool io_virtual_step(struct io *io, uint64_t until_ns)
 	return true;
 }
 
+uint64_t io_due_ns(const struct io *io)
+{
+	return io->timed.first ? io->timed.first->due_ns : UINT64_MAX;
+}
+
 void io_advance(struct io *io, uint64_t ns)
 {
 	uint64_t until_ns = clock_now_ns(&io->config.clock) + ns;

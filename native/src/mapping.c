@@ -2,7 +2,7 @@
  * mapping.c: reserving the area, and the escape reserve behind it, once.
  *
  * Owns: the mapping.  Laws: 1. every page is populated before mapping_init returns, so that no page
- * fault falls into an allocation.  2. a forked child sees zeros (MADV_WIPEONFORK): inheriting the
+ * fault falls into an allocation (one without data has none).  2. a forked child sees zeros (MADV_WIPEONFORK): inheriting the
  * pages would make every later write of the parent a copy-on-write fault.
  */
 #define _GNU_SOURCE
@@ -31,6 +31,19 @@ static bool map_hugetlb(struct mapping *mapping, struct tms_region_info *info)
 	mapping->base = base;
 	mapping->mapped_bytes = bytes;
 	info->hugetlb = true;
+	return true;
+}
+
+/* Addresses that nothing lies behind, so that a byte that is touched after all does not go unnoticed. */
+static bool map_nothing(struct mapping *mapping, struct tms_region_info *info)
+{
+	void *base = mmap(NULL, mapping->mapped_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED) {
+		info->map_errno = errno;
+		return false;
+	}
+	mapping->base = base;
 	return true;
 }
 
@@ -75,6 +88,9 @@ int mapping_init(struct mapping *mapping, const struct tms_region_config *config
 	if (config->reserve_bytes)
 		mapping->reserve_at = round_up_u64(config->size_bytes, HUGEPAGE_BYTES);
 	mapping->mapped_bytes = mapping->reserve_at + config->reserve_bytes;
+	mapping->without_data = config->without_data;
+	if (mapping->without_data)
+		return map_nothing(mapping, info) ? TMS_OK : TMS_E_SYSTEM;
 	if (!(config->hugetlb && map_hugetlb(mapping, info)) && !map_pages(mapping, info))
 		return TMS_E_SYSTEM;
 	(void)madvise(mapping->base, mapping->mapped_bytes, MADV_WIPEONFORK); /* hugetlb refuses it: a child then shares by copy */

@@ -11,6 +11,7 @@ struct mapping {
 	uint64_t size_bytes;
 	uint64_t reserve_at;   /* where the escape reserve begins: at the next 2 MiB, or where all ends if there is none */
 	uint64_t mapped_bytes; /* what munmap must be told */
+	bool without_data;     /* addresses only: whoever reads or writes there is wrong */
 };
 
 /* Reserves, advises, populates.  TMS_OK or TMS_E_SYSTEM with info->map_errno.  What is refused and

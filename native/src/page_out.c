@@ -79,6 +79,16 @@ static uint32_t choose_block(struct page_out *batch, uint32_t bytes)
 	return best;
 }
 
+/* Their checksum. */
+static uint64_t put_bytes(const struct holdings *held, const struct entry *entry, const struct page_out_bytes *from, uint8_t *to)
+{
+	if (from->at)
+		memcpy(to, from->at, from->size);
+	else
+		region_read(held->region, entry->place, entry->size, entry->flags & ENTRY_PACKED, to);
+	return spill_checksum(to, from->size);
+}
+
 bool page_out_gather(struct holdings *held, struct page_out *batch, uint32_t id, const struct page_out_bytes *bytes)
 {
 	struct entry *entry = holdings_entry(held, id);
@@ -86,21 +96,16 @@ bool page_out_gather(struct holdings *held, struct page_out *batch, uint32_t id,
 	const struct page_out_bytes *from = bytes ? bytes : &kept;
 	uint32_t rounded = (uint32_t)round_up_u64(from->size, 1U << BLOCK_UNIT_SHIFT);
 	uint32_t b = batch->items < PAGE_OUT_ITEMS ? choose_block(batch, rounded) : batch->blocks;
-	uint64_t check;
+	uint64_t check = 0;
 	uint32_t at;
-	uint8_t *to;
 
 	if (b == batch->blocks)
 		return false;
 	at = BLOCK_BYTES - batch->room[b];
 	batch->room[b] = (uint16_t)(batch->room[b] - rounded);
 	batch->io.payload_bytes += rounded;
-	to = batch->io.buffer + (size_t)b * BLOCK_BYTES + at;
-	if (from->at)
-		memcpy(to, from->at, from->size);
-	else
-		region_read(held->region, entry->place, entry->size, entry->flags & ENTRY_PACKED, to);
-	check = spill_checksum(to, from->size);
+	if (region_has_data(held->region))
+		check = put_bytes(held, entry, from, batch->io.buffer + (size_t)b * BLOCK_BYTES + at);
 	entry->check_low = (uint32_t)check;
 	entry->check_high = (uint16_t)(check >> 32);
 	entry->block = batch->start_block + b;

@@ -50,7 +50,8 @@ static enum tms_reason zero_window(struct reclaim *r)
 
 		if (is_late(r))
 			return TMS_REASON_TIME;
-		memset(mapping_at(&r->store->held.region->mapping, pfn), 0, frames * PAGE_SIZE);
+		if (region_has_data(r->store->held.region))
+			memset(mapping_at(&r->store->held.region->mapping, pfn), 0, frames * PAGE_SIZE);
 		clock_spend(&r->store->clock, frames * r->request->cost.zero_ns);
 	}
 	return TMS_REASON_NONE;

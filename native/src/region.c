@@ -30,7 +30,9 @@ static int build(tms_region *region, const struct tms_region_config *config, str
 	packing_init(&region->packing, &region->frames);
 	range_table_init(&region->ranges, &region->frames);
 	inflight_init(&region->inflight);
-	region->copy = copy_choose(config->copy, config->size_bytes, config->nontemporal_from_bytes);
+	region->copy = config->without_data ?
+			       copy_nothing :
+			       copy_choose(config->copy, config->size_bytes, config->nontemporal_from_bytes);
 	return TMS_OK;
 }
 
@@ -116,6 +118,8 @@ void region_read(const struct tms_region *region, uint32_t place, uint32_t bytes
 {
 	struct pieces pieces;
 
+	if (!region_has_data(region))
+		return;
 	if (!packed || reserve_has(&region->reserve, place)) {
 		memcpy(to, region->mapping.base + ((size_t)place << UNIT_SHIFT), bytes);
 		return;
@@ -128,7 +132,7 @@ void region_read(const struct tms_region *region, uint32_t place, uint32_t bytes
 
 const uint8_t *region_look(const struct tms_region *region, uint32_t place, uint32_t bytes, bool packed, uint8_t *scratch)
 {
-	if (!packed || reserve_has(&region->reserve, place))
+	if (region_has_data(region) && (!packed || reserve_has(&region->reserve, place)))
 		return region->mapping.base + ((size_t)place << UNIT_SHIFT);
 	region_read(region, place, bytes, packed, scratch);
 	return scratch;
@@ -138,6 +142,8 @@ void region_write(struct tms_region *region, uint32_t place, uint32_t bytes, boo
 {
 	struct pieces pieces;
 
+	if (!region_has_data(region))
+		return;
 	if (reserve_has(&region->reserve, place)) {
 		memcpy(reserve_at(&region->reserve, place), from, bytes);
 		return;

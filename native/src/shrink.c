@@ -233,7 +233,7 @@ bool shrink_slide(struct holdings *held)
 		uint32_t place = reserve->first + aging->slide_to;
 
 		if (entry->place != place) {
-			memmove(reserve_at(reserve, place), reserve_at(reserve, entry->place), entry->size);
+			region_slide(held->region, place, entry->place, entry->size);
 			entry->place = place;
 			moved += entry->size;
 		}

@@ -338,7 +338,8 @@ static bool move_away(struct packing *packing, const struct compaction *compacti
 		return false;
 	from_pieces = packing_pieces(packing, from, bytes);
 	to_pieces = packing_pieces(packing, to, bytes);
-	copy_pieces(&to_pieces, &from_pieces);
+	if (!packing->frames->mapping->without_data)
+		copy_pieces(&to_pieces, &from_pieces);
 	compaction->moved(compaction->context, entry, to);
 	packing_remove(packing, from);
 	return true;

@@ -24,21 +24,33 @@ bool squeeze_take(struct squeeze *squeeze, const tms_store *store, uint32_t id)
 	return true;
 }
 
+/* 0: it does not get smaller. */
+static uint32_t compressed_size(tms_store *store, struct squeezed *object)
+{
+	const uint32_t limit = (uint32_t)min_u64(object->size - 1U, PACKED_MAX_BYTES);
+	const uint8_t *whole = object->kept;
+	uint8_t page[TMS_PAGE_SIZE];
+
+	if (store->without_data) {
+		const uint64_t size = ((uint64_t)object->size * store->denser_permille + 999) / 1000;
+
+		return size <= limit ? (uint32_t)size : 0;
+	}
+	if (object->form & ENTRY_PACKED) {
+		if (!codec_decompress(&store->codec, object->kept, object->size, page))
+			return 0;
+		whole = page;
+	}
+	return codec_compress(&store->denser, whole, object->packed, limit);
+}
+
 static void compress(tms_store *store, struct squeezed *object)
 {
-	uint8_t page[TMS_PAGE_SIZE];
-	const uint8_t *whole = object->kept;
-	uint32_t limit = object->size - 1U;
 	uint32_t size;
 
 	if (object->form & ENTRY_DENSE)
 		return;
-	if (object->form & ENTRY_PACKED) {
-		if (!codec_decompress(&store->codec, object->kept, object->size, page))
-			return;
-		whole = page;
-	}
-	size = codec_compress(&store->denser, whole, object->packed, limit < PACKED_MAX_BYTES ? limit : PACKED_MAX_BYTES);
+	size = compressed_size(store, object);
 	/* In units, which is what it saves. */
 	if (size && units_of(size) < units_of(object->size))
 		object->packed_size = (uint16_t)size;
@@ -112,6 +124,8 @@ bool squeeze_is_current(const tms_store *store, const struct squeezed *object)
 		return false;
 	if ((entry->flags & (ENTRY_PACKED | ENTRY_DENSE)) != object->form)
 		return false;
+	if (store->without_data) /* one thread drives it: nothing has changed in between */
+		return true;
 	region_read(store->held.region, entry->place, entry->size, object->form & ENTRY_PACKED, now);
 	return !memcmp(now, object->kept, entry->size);
 }

@@ -165,6 +165,8 @@ static int start_spill(tms_store *store, const struct tms_store_config *config, 
 	if (!code && config->device) {
 		io.emulate = emulate_create(config->device, clock_now_ns(&store->clock));
 		code = io.emulate ? TMS_OK : TMS_E_NO_MEMORY;
+		if (!code && store->without_data)
+			emulate_keep_nothing(io.emulate);
 	}
 	if (!code) {
 		code = io_start(&io, &store->io, &info->error);
@@ -199,6 +201,7 @@ static int start(tms_store *store, tms_region *region, const struct tms_store_co
 	struct holdings *held = &store->held;
 
 	held->region = region;
+	store->without_data = !region_has_data(region);
 	pools_init(&held->pools);
 	store->faults = faults_create();
 	store->present = make_present();
@@ -210,6 +213,7 @@ static int start(tms_store *store, tms_region *region, const struct tms_store_co
 	held->ceiling = (struct ceiling){ .limits.frontswap_permille = 1000 };
 	store->clock = config->clock ? *config->clock : clock_system;
 	store->io_timeout_ns = config->io_timeout_ns;
+	store->denser_permille = config->denser_permille ? config->denser_permille : 1000;
 	store->enabled = true;
 	faults_set_clock(store->faults, &store->clock);
 	return has_spill(config) ? start_spill(store, config, info) : TMS_OK;
@@ -222,7 +226,7 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 	int code;
 
 	*spill_info = (struct tms_spill_info){ 0 };
-	if (!is_valid(config))
+	if (!is_valid(config) || (config->spill_path && !region_has_data(region)))
 		return TMS_E_INVALID;
 	store = calloc(1, sizeof(*store));
 	if (!store)

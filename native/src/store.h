@@ -33,6 +33,8 @@ struct tms_store {
 	struct chunks refused;       /* the window that was refused last because it has to recover first */
 	const bool *present;         /* constant; false in a forked child, which has no pages */
 	uint64_t io_timeout_ns;      /* constant */
+	uint32_t denser_permille;    /* constant; of a region without data */
+	bool without_data;           /* constant; the region's */
 	uint64_t close_began_ns;
 	_Atomic uint32_t interrupts; /* of background work */
 	uint32_t loads;              /* that pin a block */
@@ -65,5 +67,10 @@ void store_put_back_batch(tms_store *store, struct page_out *batch);
 struct load;
 /* With the lock held: an abandoned load has ended. */
 void load_reaped(tms_store *store, struct io_request *request);
+
+/* tms_get, in any region. */
+int store_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait);
+/* In a region without data: a put of a page of which only the size is known, compressed; 0: it is same-filled. */
+int store_put_size(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint32_t flags, uint32_t size);
 
 #endif

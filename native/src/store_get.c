@@ -17,11 +17,9 @@ static void copy_out(uint8_t *to, const uint8_t *from)
 
 static void read_clean(struct tms_region *region, uint32_t pfn, uint8_t *page)
 {
-	const uint8_t *from = mapping_at(&region->mapping, pfn);
-
 	inflight_await(&region->inflight, pfn, pfn + 1);
-	if (!inflight_add(&region->inflight, pfn, page, from))
-		copy_out(page, from);
+	if (!inflight_add(&region->inflight, pfn, page, mapping_at(&region->mapping, pfn)))
+		region_read_page(region, pfn, page);
 }
 
 static void count_hit(struct holdings *held, struct entry *entry)
@@ -122,12 +120,19 @@ static int get(tms_store *store, tms_pool_id pool, const struct key_run *keys, u
 	return load_wait(store, load, page, wait);
 }
 
-int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait)
+int store_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait)
 {
 	const uint64_t indexes[] = { index };
 	const struct key_run keys = { .objects = &object, .indexes = indexes, .n = 1 };
 
 	return get(store, pool, &keys, page, wait);
+}
+
+int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait)
+{
+	if (unlikely(store->without_data))
+		return *store->present ? TMS_E_INVALID : TMS_E_CLOSED;
+	return store_get(store, pool, object, index, page, wait);
 }
 
 /* A get over many keys: those whose turn has come are answered, or at the device. */
@@ -231,6 +236,8 @@ int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 
 	if (!*store->present)
 		return TMS_E_CLOSED;
+	if (store->without_data)
+		return TMS_E_INVALID;
 	began_ns = clock_now_ns(&store->clock);
 	if (wait->done == 0 && !wait->request)
 		for (uint64_t i = 0; i < n; i++)

@@ -10,7 +10,7 @@
 
 /* A page as it will be kept. */
 struct kept {
-	const uint8_t *bytes;
+	const uint8_t *bytes; /* null: of a region without data */
 	uint32_t size;
 	bool packed;
 	bool fill;
@@ -165,7 +165,8 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 	if (!persistent) {
 		if (!passes_filter(held, key, kept, &unit))
 			return TMS_REJECT_COLD;
-		kept->fill = page_is_filled(kept->bytes, &kept->value);
+		if (likely(kept->bytes))
+			kept->fill = page_is_filled(kept->bytes, &kept->value);
 	}
 	reject = insert(store, key, &id);
 	if (reject != TMS_REJECTS)
@@ -210,22 +211,12 @@ static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent,
 	return reject;
 }
 
-static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, uint32_t flags, const uint8_t *page)
+static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, struct kept *kept)
 {
-	const bool persistent = pool_id_is_persistent(pool);
-	uint8_t scratch[PACKED_MAX_BYTES];
 	enum tms_reject reject;
-	struct kept kept;
 	uint16_t slot;
-	int code;
+	int code = store_enter(store);
 
-	if (!*store->present)
-		return TMS_E_CLOSED;
-	if (unlikely(flags & ~(uint32_t)TMS_PUT_ACTIVE))
-		return TMS_E_INVALID;
-	copy_prefetch(page);
-	kept = prepare(store, persistent, flags, page, scratch);
-	code = store_enter(store);
 	if (code)
 		return code;
 	slot = pool_slot(&store->held.pools, pool);
@@ -234,9 +225,23 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, u
 		return TMS_E_NO_POOL;
 	}
 	index_prefetch_keys(&store->held.index, keys, slot);
-	reject = put_one(store, slot, persistent, keys, &kept);
+	reject = put_one(store, slot, pool_id_is_persistent(pool), keys, kept);
 	store_leave(store);
 	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
+}
+
+static int put_page(tms_store *store, tms_pool_id pool, const struct key_run *keys, uint32_t flags, const uint8_t *page)
+{
+	uint8_t scratch[PACKED_MAX_BYTES];
+	struct kept kept;
+
+	if (!*store->present)
+		return TMS_E_CLOSED;
+	if (unlikely(flags & ~(uint32_t)TMS_PUT_ACTIVE || store->without_data))
+		return TMS_E_INVALID;
+	copy_prefetch(page);
+	kept = prepare(store, pool_id_is_persistent(pool), flags, page, scratch);
+	return put(store, pool, keys, &kept);
 }
 
 int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint32_t flags, const uint8_t *page)
@@ -244,7 +249,21 @@ int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 	const uint64_t indexes[] = { index };
 	const struct key_run keys = { .objects = &object, .indexes = indexes, .n = 1 };
 
-	return put(store, pool, &keys, flags, page);
+	return put_page(store, pool, &keys, flags, page);
+}
+
+int store_put_size(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint32_t flags, uint32_t size)
+{
+	const uint64_t indexes[] = { index };
+	const struct key_run keys = { .objects = &object, .indexes = indexes, .n = 1 };
+	struct kept kept = { .size = TMS_PAGE_SIZE, .active = flags & TMS_PUT_ACTIVE, .fill = !size };
+
+	if (pool_id_is_persistent(pool) && size && codec_compresses(&store->codec)) {
+		kept.packed = size <= PACKED_MAX_BYTES;
+		kept.incompressible = !kept.packed;
+		kept.size = kept.packed ? size : TMS_PAGE_SIZE;
+	}
+	return put(store, pool, &keys, &kept);
 }
 
 /* Hints to the CPU: what looking at all keys up to end will touch, side by side. */
@@ -300,7 +319,7 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 			return TMS_E_INVALID;
 	if (!*store->present)
 		return TMS_E_CLOSED;
-	if (flags & ~(uint32_t)TMS_PUT_ACTIVE)
+	if (flags & ~(uint32_t)TMS_PUT_ACTIVE || store->without_data)
 		return TMS_E_INVALID;
 	while (!pool_id_is_persistent(pool) && keys.at < n) {
 		int code = put_flight(store, pool, &keys, flags, pages, results);
@@ -309,7 +328,7 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 			return code;
 	}
 	for (; keys.at < n; keys.at++) {
-		int code = put(store, pool, &keys, flags, pages + keys.at * PAGE_SIZE);
+		int code = put_page(store, pool, &keys, flags, pages + keys.at * PAGE_SIZE);
 
 		if (code < 0)
 			return code;

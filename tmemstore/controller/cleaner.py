@@ -90,8 +90,8 @@ class Policy:
             changed()
 
 
-def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0, drain_ns: int = 0) -> int:
-    """Learns from completed writes, and begins as many as may be begun. The state of the last step in the core."""
+def learn(store: TmemStore, model: Model, policy: Policy) -> None:
+    """Learns from completed writes; what policy makes of them is in force then."""
     now_ns = background.now_ns(store)
     if now_ns >= policy.next_sample_ns:
         began_ns = time.thread_time_ns()
@@ -109,6 +109,11 @@ def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0, dr
     is_stale, policy.is_stale = policy.is_stale, False
     if changed or is_stale or exhausted != was_exhausted:
         policy.on_change()
+
+
+def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0, drain_ns: int = 0) -> int:
+    """Learns from completed writes, and begins as many as may be begun. The state of the last step in the core."""
+    learn(store, model, policy)
     if policy.request is None:
         return int(background.IDLE)
     return background.clean(store, policy.request, steps=_STEPS, wait_ns=wait_ns, drain_ns=drain_ns)

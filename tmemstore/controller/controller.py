@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from tmemstore.controller import cleaner, planner
+from tmemstore.controller import cleaner, planner, wanted
 from tmemstore.controller.contract import Contract, as_contracts, check_confidence
 from tmemstore.controller.cost import CostModel, Costs
 from tmemstore.controller.model import DEFAULT_CONFIDENCE, Model
@@ -18,16 +18,16 @@ from tmemstore.errors import AllocationAborted, AllocationRefused, PoolError
 from tmemstore.region import ContigRange, Region
 from tmemstore.stats import Effort, FrameCounts, ReclaimReport, SpillInfo, Stats, Window
 from tmemstore.stores import background, buffers
+from tmemstore.stores.background import CleanRequest
 from tmemstore.stores.cleancache import Cleancache
 from tmemstore.stores.contig import Request, allocate, propose
 from tmemstore.stores.frontswap import SWAP_TYPE_MAX, Frontswap
 from tmemstore.stores.tmem import TmemStore
-from tmemstore.units import PAGE_SIZE, format_time_ns, parse_pages, parse_time_ns
+from tmemstore.units import PAGE_SIZE, format_time_ns, parse_time_ns
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_NO_DEADLINE_NS: Final = 60_000_000_000
 _TIME_END_NS: Final = 2**63
 
 
@@ -104,7 +104,7 @@ class Controller:
         slack_ns = parse_time_ns(interpreter_slack)
         if slack_ns < 0:
             raise ValueError(f"interpreter_slack must not be negative, not {interpreter_slack}")
-        deadline_ns = self._deadline_ns(deadline)
+        deadline_ns = wanted.deadline_ns_of(deadline)
         if slack_ns >= deadline_ns:
             raise ValueError(f"interpreter_slack {interpreter_slack} leaves nothing of the deadline {deadline}")
         request, costs = self._request(
@@ -162,10 +162,10 @@ class Controller:
         confidence: float | None = None,
         slack_ns: int = 0,
     ) -> tuple[Request, Costs]:
-        frames = self._frames(size)
-        deadline_ns = self._deadline_ns(deadline) - slack_ns
+        frames = wanted.frames_of(self.region, size)
+        deadline_ns = wanted.deadline_ns_of(deadline) - slack_ns
         effort = Effort(effort)
-        first_pfn = self._start_pfn(size, align, start_pfn)
+        first_pfn = wanted.start_pfn_of(self.region, size, align, start_pfn)
         covering = self._ruler.covering(frames, deadline_ns, effort, zero=zero, start_pfn=first_pfn)
         if confidence is None:
             confidence = DEFAULT_CONFIDENCE if covering is None else covering.confidence
@@ -176,7 +176,7 @@ class Controller:
             frames=frames,
             costs=costs,
             effort=effort,
-            align_frames=self._align_frames(align),
+            align_frames=wanted.align_frames_of(align),
             start_pfn=first_pfn,
             deadline_ns=deadline_ns,
             refuse=deadline is not None and not is_hard,
@@ -211,40 +211,6 @@ class Controller:
         if contig.region is not self.region:
             raise PoolError("the range was handed out by another store; release it there")
         contig.release()
-
-    def _frames(self, size: int | str) -> int:
-        frames = parse_pages(size)
-        if frames > self.region.frames:
-            raise ValueError(f"{size} is larger than the region, {self.region.size_bytes} bytes")
-        return frames
-
-    @staticmethod
-    def _align_frames(align: int | str) -> int:
-        frames = parse_pages(align, "align")
-        if frames & (frames - 1):
-            raise ValueError(f"align must be a power of two, not {align}")
-        return frames
-
-    def _start_pfn(self, size: int | str, align: int | str, start_pfn: int | None) -> int | None:
-        if start_pfn is None:
-            return None
-        if isinstance(start_pfn, bool) or not isinstance(start_pfn, int):
-            raise TypeError(f"start_pfn must be an integer or None, not {type(start_pfn).__name__}")
-        last = self.region.frames - self._frames(size)
-        if not 0 <= start_pfn <= last:
-            raise ValueError(f"start_pfn must be from 0 to {last} for this size, not {start_pfn}")
-        if start_pfn % self._align_frames(align):
-            raise ValueError(f"start_pfn {start_pfn} is not aligned to {align}")
-        return start_pfn
-
-    @staticmethod
-    def _deadline_ns(deadline: int | str | None) -> int:
-        if deadline is None:
-            return _NO_DEADLINE_NS
-        deadline_ns = parse_time_ns(deadline)
-        if not 0 < deadline_ns < 2**63:
-            raise ValueError(f"a deadline is a positive time from the call on, not {deadline}")
-        return deadline_ns
 
     # ---- contracts and the knob ------------------------------------------------------------------------
 
@@ -317,6 +283,11 @@ class Controller:
         if not self.store.virtual_time:
             raise ValueError("the store runs in real time; open it with virtual_time=True")
         cleaner.advance(self.store, self._model, self._ruler.policy, time_ns)
+
+    def background_work(self) -> CleanRequest | None:
+        """For who drives the cleaner itself (a replay): learns from completed writes, and says what may be done now."""
+        cleaner.learn(self.store, self._model, self._ruler.policy)
+        return self._ruler.policy.request
 
     def disturb_device(self, *, duration: int | str, slow: float | None = None, after: int | str = 0) -> None:
         """Makes an emulated device `slow` times slower for a time, or stall (None). `ValueError` without one.

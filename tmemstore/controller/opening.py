@@ -37,7 +37,7 @@ Storage = StorageProfile | EmulatedDevice | CostModel | str | os.PathLike[str] |
 
 
 def open(  # noqa: A001 - tmemstore.open, as gzip.open
-    region: int | str,
+    region: int | str | Region,
     spill: str | os.PathLike[str] | None = None,
     *,
     storage: Storage = None,
@@ -60,12 +60,12 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
 ) -> Controller:
     """Reserves a region of that size and opens a store in it.
 
-    `region`: "256MiB" or bytes, a page multiple. `spill`: file or block device that frontswap pages can be paged out
-    to; it must be empty, new, or an earlier spill file. `storage`: what is known of the device. None measures for
-    less than 100 ms, "measure" fully (some seconds; see `tmemstore calibrate`); a preset ("emmc5.1"), a
-    `StorageProfile` or the path of one (or of fio's JSON output) is taken as given; "emulate:PRESET,..." or an
-    `EmulatedDevice` puts a model in the device's place, its data in `spill` or, without one, in RAM; a `CostModel`
-    gives all coefficients. All are refined while running.
+    `region`: "256MiB" or bytes, a page multiple; or a `Region`, which is then closed with the store. `spill`: file or
+    block device that frontswap pages can be paged out to; it must be empty, new, or an earlier spill file. `storage`:
+    what is known of the device. None measures for less than 100 ms, "measure" fully (some seconds; see `tmemstore
+    calibrate`); a preset ("emmc5.1"), a `StorageProfile` or the path of one (or of fio's JSON output) is taken as
+    given; "emulate:PRESET,..." or an `EmulatedDevice` puts a model in the device's place, its data in `spill` or,
+    without one, in RAM; a `CostModel` gives all coefficients. All are refined while running.
 
     `contract`: one `Contract` or several. `escape`: RAM outside the region that reclaim may fill, a page multiple.
     `codec`: how frontswap pages are kept, "lz4", "zstd" or "none". `writeback`: "back" writes only when asked to
@@ -90,7 +90,7 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
     write_limit = None if spill_write_limit is None else _positive(spill_write_limit)
     given = _given(storage, spill, overwrite=spill_overwrite)
     with contextlib.ExitStack() as undo:
-        area = Region(region, escape=escape, hugetlb=hugetlb, mlock=mlock)
+        area = _area(region, escape=escape, hugetlb=hugetlb, mlock=mlock)
         undo.callback(area.close)
         store = TmemStore(
             area,
@@ -120,6 +120,15 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
         admission_filter=admission_filter,
         notes=_notes(area, store, contracts, writeback),
     )
+
+
+def _area(region: int | str | Region, **how: Any) -> Region:
+    if not isinstance(region, Region):
+        return Region(region, **how)
+    given = [name for name, value in how.items() if value]
+    if given:
+        raise ValueError(f"{given[0]} goes to Region(...), where one is given")
+    return region
 
 
 def _refault_ns(given: StorageProfile | EmulatedDevice | CostModel | None) -> int:
