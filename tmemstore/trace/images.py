@@ -17,7 +17,7 @@ _WORDS: Final = PAGE_SIZE // 8
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """`pages`: uint8[n, 4096], the first one same-filled. `of_size`: uint32[4097], for each compressed size its page."""
+    """`pages`: uint8[n, 4096], the first one same-filled. `of_size`: uint32[4097], for each compressed size a page."""
 
     pages: npt.NDArray[np.uint8]
     of_size: npt.NDArray[Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,7 @@ class Replay:
     # ---- running ---------------------------------------------------------------------------------------
 
     def run(self, blocks: Iterable[Records], say: Progress | None = None) -> None:
-        """Carries out all events. Raises `TraceError` for events that no trace may hold, `SpillError` if it is closed."""
+        """Carries out all events. Raises `TraceError` for events that no trace may hold."""
         for block in blocks:
             self._run_block(np.ascontiguousarray(block, RECORD))
             self.events += len(block)
@@ -161,7 +161,7 @@ class Replay:
         """Ends the store."""
         self.tm.close()
 
-    def __enter__(self) -> Replay:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -26,7 +26,7 @@ _NEVER: Final = 10**15
 class Settings:
     """A store and a load. Sizes in bytes, times in ns; what `tmemstore.open` checks is checked there.
 
-    `storage`: a preset, a profile's path or "emulate:..."; with `real` the store runs in real memory and real time, over
+    `storage`: a preset, a profile's path or "emulate:..."; with `real` the store has real memory and real time, over
     the file `spill` or, without one, over the emulated device. `only`: events of this kind alone. `frontswap_percent`:
     the knob, or "auto". `allocate`: when the area is wanted back; None: if there is a contract, its size, at random
     times (see `schedule.random`). `time_scale`: times of the trace are multiplied by it. `rate`: events a second, in
@@ -67,7 +67,9 @@ class Settings:
         if self.allocate is not None:
             size_bytes = max(size_bytes, self.allocate.size_bytes)
         if size_bytes > self.region_bytes:
-            raise ValueError(f"{size_bytes} bytes are wanted back of a region of {self.region_bytes}; take a larger one")
+            raise ValueError(
+                f"{size_bytes} bytes are wanted back of a region of {self.region_bytes}; take a larger one"
+            )
 
     def profile(self) -> StorageProfile:
         """What is known of the device. Raises like `storage.choose`."""

@@ -11,7 +11,7 @@ from tmemstore._binding import lib
 from tmemstore.units import PAGE_SIZE
 
 FILLED_SHARE: Final = 0.022
-"""Same-filled pages among 6000 anonymous pages of gcc, node, PostgreSQL, Python with numpy and with sqlite, sampled on a
+"""Same-filled pages among 6000 anonymous pages of gcc, node, PostgreSQL, Python with numpy and with sqlite, from a
 Linux 6.18 kernel under memory pressure."""
 
 QUANTILES: Final = {
@@ -32,7 +32,7 @@ QUANTILES: Final = {
 
 
 def table(codec: str) -> npt.NDArray[np.uint16]:
-    """uint16[1024] sizes in bytes that stand for the distribution, 0 for a same-filled page; `codec` "none": whole pages."""
+    """uint16[1024] sizes in bytes that stand for the distribution, 0 for a same-filled page; whole ones for "none"."""
     count = lib.TMS_REPLAY_SIZES
     filled = round(FILLED_SHARE * count)
     sizes = np.full(count, PAGE_SIZE, np.uint16)
