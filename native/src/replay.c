@@ -82,31 +82,30 @@ static int clean(struct run *run, uint64_t now_ns)
 	return code;
 }
 
-/* On a virtual clock. */
+/* On a virtual clock.  Background work goes on where the events come late, too. */
 static int pass_time(struct run *run, uint64_t until_ns)
 {
 	struct tms_replay *replay = run->replay;
 	tms_store *store = run->store;
-	uint64_t now_ns;
-	int code = TMS_OK;
 
-	while (!code && (now_ns = clock_now_ns(&store->clock)) < until_ns) {
+	for (;;) {
+		uint64_t now_ns = clock_now_ns(&store->clock);
+		int code = replay->cleans ? clean(run, now_ns) : TMS_OK;
 		uint64_t next_ns = store->io ? io_due_ns(store->io) : UINT64_MAX;
 
-		if (replay->cleans) {
-			code = clean(run, now_ns);
-			next_ns = store->io ? io_due_ns(store->io) : UINT64_MAX;
-			/* Without anything under way nothing changes until the event. */
-			if (next_ns != UINT64_MAX)
-				next_ns = min_u64(next_ns, replay->clean_due_ns);
-		}
+		/* With nothing under way nothing changes until the event. */
+		if (replay->cleans && next_ns != UINT64_MAX)
+			next_ns = min_u64(next_ns, replay->clean_due_ns);
+		if (code || now_ns >= until_ns)
+			return code;
 		if (next_ns > until_ns) {
 			clock_spend(&store->clock, until_ns - now_ns);
-			return code;
+			return TMS_OK;
 		}
-		code = code ? code : tms_advance(store, next_ns > now_ns ? next_ns - now_ns : 0);
+		code = tms_advance(store, next_ns > now_ns ? next_ns - now_ns : 0);
+		if (code)
+			return code;
 	}
-	return code;
 }
 
 /* Whether the event may take place now; else stop says why not. */

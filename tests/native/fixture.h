@@ -207,6 +207,7 @@ struct setup {
 	uint64_t *virtual_ns;            /* a virtual clock's time */
 	bool denser;                     /* the compress route: the codec below */
 	struct fake_clock *fake;
+	bool without_data; /* the region */
 };
 
 struct fixture {
@@ -218,11 +219,10 @@ struct fixture {
 	struct tms_spill_info spill_info;
 };
 
-static inline tms_region *region_open_with(uint32_t frames, uint64_t reserve_bytes, struct tms_region_info *info)
+static inline tms_region *region_open_for(const struct setup *setup, struct tms_region_info *info)
 {
-	struct tms_region_config config = {
-		.size_bytes = (uint64_t)frames * TMS_PAGE_SIZE, .reserve_bytes = reserve_bytes, .copy = TMS_COPY_PLAIN
-	};
+	const uint64_t bytes = (uint64_t)(setup->frames ? setup->frames : FRAMES_PER_MIB) * TMS_PAGE_SIZE;
+	const struct tms_region_config config = { bytes, setup->reserve_bytes, 0, TMS_COPY_PLAIN, false, false, setup->without_data };
 	tms_region *region = NULL;
 
 	return tms_region_create(&config, info, &region) == TMS_OK ? region : NULL;
@@ -230,7 +230,7 @@ static inline tms_region *region_open_with(uint32_t frames, uint64_t reserve_byt
 
 static inline tms_region *region_open(uint32_t frames, struct tms_region_info *info)
 {
-	return region_open_with(frames, 0, info);
+	return region_open_for(&(struct setup){ .frames = frames }, info);
 }
 
 static inline int fixture_open(struct fixture *f, const struct setup *setup)
@@ -256,7 +256,7 @@ static inline int fixture_open(struct fixture *f, const struct setup *setup)
 		tms_virtual_clock(setup->virtual_ns, &clock);
 	*f = (struct fixture){ 0 };
 	snprintf(path, sizeof(path), "fixture-%ld.spill", (long)getpid());
-	f->region = region_open_with(setup->frames ? setup->frames : FRAMES_PER_MIB, setup->reserve_bytes, &f->region_info);
+	f->region = region_open_for(setup, &f->region_info);
 	if (!f->region)
 		return TMS_E_SYSTEM;
 	code = tms_store_create(f->region, &config, &f->spill_info, &f->store);

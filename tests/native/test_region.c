@@ -126,7 +126,7 @@ static void an_object_that_leaves_a_sealed_span_frees_its_frames_for_the_range_o
 static void bytes_in_the_reserve_come_back_and_it_lies_beyond_the_frames(void)
 {
 	const uint32_t sizes[] = { 1, 64, 65, 3000, TMS_PAGE_SIZE };
-	tms_region *region = region_open_with(FRAMES, 16 * TMS_PAGE_SIZE, &info);
+	tms_region *region = region_open_for(&(struct setup){ .frames = FRAMES, .reserve_bytes = 16 * TMS_PAGE_SIZE }, &info);
 	struct reserve *reserve = &region->reserve;
 	uint8_t bytes[TMS_PAGE_SIZE];
 	uint8_t back[TMS_PAGE_SIZE];
