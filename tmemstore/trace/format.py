@@ -33,7 +33,7 @@ SCHEMA: Final = "tmemstore.trace/1"
 MAGIC: Final = b"tmtrace\n"
 VERSION: Final = 1
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
-GZIP_MAGIC: Final = b"\x1f\x8b"
+GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 HEADER_MOST_BYTES: Final = 1 << 20
 FRAME_MOST_BYTES: Final = 4 << 20
 
