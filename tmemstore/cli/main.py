@@ -15,6 +15,7 @@ from tmemstore.cli import (
     bench_ops,
     calibrate,
     compare,
+    convert,
     doctor,
     output,
     report,
@@ -39,6 +40,7 @@ examples:
   tmemstore bench deadline         is a promised time kept, whatever happens?
   tmemstore bench ops              what does a put, a get cost here?
   tmemstore bench copy             and what a job that reads files?
+  tmemstore convert IN OUT         a trace from what others record
   tmemstore compare OLD NEW        two results: what got worse?
   tmemstore report RESULT -o FILE  results on one page, with pictures
 
@@ -72,6 +74,7 @@ def build_parser() -> Parser:
     bench_deadline.add_parser(benches)
     bench_ops.add_parser(benches)
     bench_copy.add_parser(benches)
+    convert.add_parser(commands)
     compare.add_parser(commands)
     report.add_parser(commands)
     return parser

@@ -53,7 +53,7 @@ def whole(fields: Sequence[bytes], name: str, end: int = U64_END) -> Array:
 def times_ns(fields: Sequence[bytes], unit: str) -> Array:
     """Times in ns of decimal numbers in a unit of `UNITS_NS`, exact, what is below a ns left off. `FieldError`."""
     scale = UNITS_NS[unit]
-    if scale == 1 or b".".join(fields).count(b".") == len(fields) - 1:
+    if scale == 1 or (b"".join(fields).isdigit() and b"" not in fields):
         values = whole(fields, "time", U64_END if scale == 1 else U64_END // scale)
         return values * np.uint64(scale)
     return np.fromiter((_time_ns(field, scale) for field in fields), np.uint64, len(fields))

@@ -56,7 +56,11 @@ def open_input(path: Path | str, wanted: Wanted | None = None) -> Iterator[Input
             raise fault(path, "the trace is empty: it holds no byte", offset=0)
         if kind in {"csv", "text"}:
             if wanted.columns is None:
-                raise fault(path, "is text with columns; say what they hold, for example --columns time=2,object=5")
+                raise fault(
+                    path,
+                    "is text of no kind that is known by itself; if it has columns, say what they hold, for example "
+                    "--columns time=2,object=5",
+                )
             yield DelimitedInput(stream, wanted.columns, wanted.delimiter)
         else:
             yield _READERS[kind](stream)

@@ -140,8 +140,7 @@ class Stream:
             if end and text[end - 1 : end] == b"\n":
                 lines.pop()
             batch = Lines(number, self.offset, text[:end], [line.rstrip(b"\r") for line in lines])
-            longest = max(map(len, lines), default=len(text))
-            if longest > LINE_MOST_BYTES:
+            if not end or max(map(len, lines)) > LINE_MOST_BYTES:
                 at = next((at for at, line in enumerate(lines) if len(line) > LINE_MOST_BYTES), 0)
                 raise fault(self.path, f"the line is longer than {LINE_MOST_BYTES} bytes", **batch.place(at))
             self.read(end)

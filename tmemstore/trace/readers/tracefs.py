@@ -76,7 +76,7 @@ class TracefsInput(TextInput):
 
     def finish(self, rows: Array) -> Iterator[Array]:
         """The pages of each row, one behind the other."""
-        counts = np.uint64(1) << rows[_ORDER_COLUMN].astype(np.uint64)
+        counts = np.int64(1) << rows[_ORDER_COLUMN].astype(np.int64)
         rows[_ORDER_COLUMN] = 0
         if int(counts.max()) == 1:
             yield rows
@@ -115,5 +115,5 @@ def _spread(rows: Array, counts: Array) -> Array:
     begins = np.repeat(np.cumsum(counts) - counts, counts)
     for name in ("time_ns", "object", "pool", "op"):
         pages[name] = np.repeat(rows[name], counts)
-    pages["index"] = np.repeat(rows["index"].astype(np.uint64), counts) + np.arange(total, dtype=np.uint64) - begins
+    pages["index"] = np.repeat(rows["index"], counts) + np.arange(total) - begins
     return pages
