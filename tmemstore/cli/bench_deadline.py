@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from decimal import Decimal
 from typing import Any
 
 from tmemstore.cli import output, results, storage
+from tmemstore.cli.promises import confidence, contract
 from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, one_of, size, time_ns, whole
-from tmemstore.units import parse_size, parse_time_ns
 
 _SCENARIOS = ("steady", "slower", "stalls", "pairs", "capacity", "unbound")
-_KINDS = ("soft", "hard")
-_LEAST_PERCENT = 50
-_ALL = 100
 _DESCRIPTION = """\
 Ask for contiguous ranges of mixed sizes, again and again, under a contract,
 while a load puts and gets clean pages and stores, loads and forgets anonymous
@@ -84,14 +80,14 @@ def _add_store(add: Any) -> None:
     add("--region", type=size, default="256MiB", metavar="SIZE", help="the reserved area (default: 256MiB)")
     add(
         "--contract",
-        type=checked(_contract),
+        type=contract("hard"),
         default="64MiB:50ms:hard",
         metavar="SIZE:TIME[:soft|:hard]",
         help="any window of SIZE within TIME; hard where it is left out (default: 64MiB:50ms:hard)",
     )
     add(
         "--confidence",
-        type=checked(_percent),
+        type=confidence,
         default="99.9",
         metavar="PERCENT",
         help="of the bound, and of a soft contract (default: 99.9)",
@@ -162,32 +158,6 @@ def _add_run(add: Any) -> None:
 
 
 # ---- reading the arguments ----
-
-
-def _contract(text: str) -> tuple[int, int, str]:
-    """Return bytes, ns and kind."""
-    parts = text.split(":")
-    form = "write SIZE:TIME, SIZE:TIME:soft or SIZE:TIME:hard, for example 64MiB:50ms:hard"
-    if len(parts) not in {2, 3}:
-        raise ValueError(f"{text!r} is no contract; {form}")
-    kind = parts[2] if len(parts) > 2 else "hard"  # noqa: PLR2004 - the third
-    if kind not in _KINDS:
-        raise ValueError(f"{kind!r} is no kind of contract; {form}")
-    return parse_size(parts[0]), parse_time_ns(parts[1]), kind
-
-
-def _percent(text: str) -> float:
-    """Return the fraction; decimal, so that 99.9 percent are 0.999 and not a hair more."""
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        raise ValueError(f"{text!r} is no percentage; write for example 99.9")
-    percent = Decimal(text)
-    if Decimal("0.5") <= percent < 1:
-        raise ValueError(
-            f"a confidence is a percentage on the command line: write {(100 * percent).normalize():f}, not {text}"
-        )
-    if not _LEAST_PERCENT <= percent < _ALL:
-        raise ValueError(f"a confidence is from 50 to below 100 percent, such as 99.9, not {text}")
-    return float(percent / _ALL)
 
 
 def _name(text: str) -> str:

@@ -18,6 +18,7 @@ from tmemstore.cli import (
     convert,
     doctor,
     output,
+    replay,
     report,
 )
 from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
@@ -41,6 +42,7 @@ examples:
   tmemstore bench ops              what does a put, a get cost here?
   tmemstore bench copy             and what a job that reads files?
   tmemstore convert IN OUT         a trace from what others record
+  tmemstore replay TRACE           what would this store have done for a load?
   tmemstore compare OLD NEW        two results: what got worse?
   tmemstore report RESULT -o FILE  results on one page, with pictures
 
@@ -75,6 +77,7 @@ def build_parser() -> Parser:
     bench_ops.add_parser(benches)
     bench_copy.add_parser(benches)
     convert.add_parser(commands)
+    replay.add_parser(commands)
     compare.add_parser(commands)
     report.add_parser(commands)
     return parser
