@@ -203,6 +203,25 @@ int tms_write_through(tms_store *store, tms_pool_id pool, uint64_t n, const uint
 /* Gives up waiting: the pages stay, and get their copies whenever the device is done. */
 void tms_write_through_cancel(tms_store *store, struct tms_wait *wait);
 
+/* ---- what another ratio would have held --------------------------------------------------------- */
+
+/* Re-use distances of a sample of the keys, in bins of a 32nd of the region: what lies behind a page in the order of last
+ * use, of its kind, when it is asked for.  A share of x frames, under LRU, finds what is at distances below x.
+ * Counts of the sample; divided by the rate they are those of all pages. */
+enum { TMS_GHOST_BINS = 64 };
+struct tms_ghosts {
+	uint64_t clean_hits[64], clean_misses[64]; /* gets, by whether the page was in the region */
+	uint64_t swap_hits[64], swap_misses[64];   /* loads, the same; a miss was read from the device, or not held */
+	uint64_t swap_freed_units[64]; /* invalidated or overwritten: 64 bytes that a share which held them need not write */
+	uint64_t cold[2];   /* asked for and not known: clean, swap */
+	uint64_t units[2];  /* of 64 bytes, of the pages that are known now */
+	uint64_t accesses;  /* puts and gets of both kinds, all of them */
+	uint64_t rate_ppb;  /* keys that are sampled, in 10^9; 0: none */
+};
+/* How many frames of the region its sample is to stand for; 0, as a new store has it: none.  Forgets what was seen. */
+int tms_set_ghosts(tms_store *store, uint32_t sampled_frames);
+int tms_ghosts(tms_store *store, struct tms_ghosts *ret);
+
 /* ---- time of a virtual clock ------------------------------------------------------------------------ */
 
 /* Lets ns pass, I/O completing in its order meanwhile.  TMS_E_INVALID: the clock runs by itself. */

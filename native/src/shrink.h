@@ -9,6 +9,7 @@
 #include "entry.h"
 #include "evict.h"
 #include "filter.h"
+#include "ghost.h"
 #include "index.h"
 #include "io.h"
 #include "pool.h"
@@ -24,6 +25,7 @@ struct holdings {
 	struct aging aging;
 	struct ceiling ceiling;
 	struct filter filter;
+	struct ghost ghost;
 	struct spill spill;
 	uint32_t tried_id;       /* the page that the denser codec was tried on last */
 	uint32_t open_hint;      /* a chunk that had room under its ceilings when one was looked for last */
@@ -94,6 +96,25 @@ static inline void holdings_evicts(struct holdings *held, uint32_t id)
 	held->stats.clean_evicted++;
 	if (holdings_entry(held, id)->unit == ENTRY_TRIED)
 		filter_learn(&held->filter, false);
+}
+
+static inline enum ghost_kind ghost_kind_of(bool persistent)
+{
+	return persistent ? GHOST_SWAP : GHOST_CLEAN;
+}
+
+static inline uint32_t ghost_owner(uint16_t pool, uint64_t object)
+{
+	return (uint32_t)index_hash(object, 0, pool);
+}
+
+/* Whether the page of a key is looked at; *hash: of the key then. */
+static inline bool holdings_samples(const struct holdings *held, const struct key *key, uint64_t *hash)
+{
+	if (likely(!held->ghost.threshold))
+		return false;
+	*hash = index_key_hash(key);
+	return ghost_samples(&held->ghost, *hash);
 }
 
 /* The page of a key, or 0.  What was left behind under the key is removed. */

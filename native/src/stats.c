@@ -137,7 +137,8 @@ int tms_stats(tms_store *store, struct tms_stats *ret)
 	ret->uncopied_bytes = held->uncopied_units << UNIT_SHIFT;
 	ret->ranges_out = held->region->ranges.allocated;
 	ret->metadata_bytes = frame_table_bytes(&held->region->frames) + packing_bytes(&held->region->packing) +
-			      index_bytes(&held->index) + spill_bytes(&held->spill) + filter_bytes(&held->filter);
+			      index_bytes(&held->index) + spill_bytes(&held->spill) + filter_bytes(&held->filter) +
+			      ghost_bytes(&held->ghost);
 	ret->filter_useful = held->filter.useful;
 	ret->filter_wasted = held->filter.wasted;
 	ret->filter_open = filter_finds_worth(&held->filter);

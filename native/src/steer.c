@@ -33,6 +33,42 @@ int tms_set_filter(tms_store *store, const struct tms_filter *filter)
 	return code;
 }
 
+int tms_set_ghosts(tms_store *store, uint32_t sampled_frames)
+{
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	code = ghost_set(&store->held.ghost, store->held.region->frames.frames, sampled_frames) ? TMS_OK : TMS_E_NO_MEMORY;
+	store_leave(store);
+	return code;
+}
+
+static uint64_t sum(const uint64_t *counts, uint32_t n)
+{
+	uint64_t total = 0;
+
+	while (n)
+		total += counts[--n];
+	return total;
+}
+
+int tms_ghosts(tms_store *store, struct tms_ghosts *ret)
+{
+	const struct tms_stats *stats = &store->held.stats;
+	struct tms_ghosts seen;
+	int code = store_enter(store);
+
+	if (code)
+		return code;
+	ghost_read(&store->held.ghost, &seen);
+	seen.accesses = stats->clean_puts + sum(stats->clean_rejects, TMS_REJECTS) + stats->clean_gets + stats->swap_stores +
+			sum(stats->swap_rejects, TMS_REJECTS) + stats->swap_loads;
+	store_leave(store);
+	*ret = seen;
+	return TMS_OK;
+}
+
 struct sums {
 	uint64_t bytes, objects, frames;
 };

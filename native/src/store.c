@@ -210,6 +210,7 @@ static int start(tms_store *store, tms_region *region, const struct tms_store_co
 	evict_init(&held->evict, config->order, &held->index.entries);
 	aging_init(&held->aging, &held->index.entries);
 	filter_init(&held->filter);
+	ghost_init(&held->ghost);
 	held->ceiling = (struct ceiling){ .limits.frontswap_permille = 1000 };
 	store->clock = config->clock ? *config->clock : clock_system;
 	store->io_timeout_ns = config->io_timeout_ns;
@@ -315,6 +316,7 @@ void tms_store_destroy(tms_store *store)
 	codec_deinit(&store->denser);
 	spill_deinit(&store->held.spill);
 	filter_deinit(&store->held.filter);
+	ghost_deinit(&store->held.ghost);
 	pools_deinit(&store->held.pools);
 	index_deinit(&store->held.index);
 	if (store->faults)

@@ -61,6 +61,14 @@ static uint8_t read_resident(tms_store *store, const struct pool *pool, uint32_t
 	return form;
 }
 
+static void see_get(struct holdings *held, const struct key *key, const struct pool *pool, bool persistent, bool found)
+{
+	uint64_t hash;
+
+	if (holdings_samples(held, key, &hash))
+		ghost_get(&held->ghost, ghost_kind_of(persistent), hash, found, pool_get_removes(pool));
+}
+
 /* *load null: a page that must be read is not. */
 static int begin_get(tms_store *store, tms_pool_id pool, const struct key_run *keys, uint8_t *page, struct load **load)
 {
@@ -85,6 +93,7 @@ static int begin_get(tms_store *store, tms_pool_id pool, const struct key_run *k
 		uint8_t form;
 
 		++*gets;
+		see_get(held, &key, &held->pools.pool[slot], pool_id_is_persistent(pool), true);
 		form = read_resident(store, &held->pools.pool[slot], id, page, bytes);
 		store_leave(store);
 		return form ? load_unpack(store, bytes, size, form, page) : TMS_OK;
@@ -97,8 +106,10 @@ static int begin_get(tms_store *store, tms_pool_id pool, const struct key_run *k
 		code = TMS_WAITING;
 	else
 		code = load_begin(store, holdings_entry(held, id), load);
-	if (code == TMS_MISS || (code == TMS_OK && load))
+	if (code == TMS_MISS || (code == TMS_OK && load)) {
 		++*gets;
+		see_get(held, &key, &held->pools.pool[slot], pool_id_is_persistent(pool), false);
+	}
 	store_leave(store);
 	return code == TMS_OK ? TMS_WAITING : code;
 }
@@ -206,6 +217,7 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 
 		id = holdings_find(held, &key);
 		held->stats.clean_gets++;
+		see_get(held, &key, &held->pools.pool[slot], false, id);
 		if (id)
 			(void)read_resident(store, &held->pools.pool[slot], id, pages + keys->at * PAGE_SIZE, NULL);
 		results[keys->at] = id != 0;

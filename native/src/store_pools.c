@@ -67,6 +67,7 @@ int tms_flush_page(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t
 {
 	int code = store_enter(store);
 	struct key key = { .object = object, .index = index };
+	uint64_t hash;
 	uint32_t id;
 
 	if (code)
@@ -77,6 +78,8 @@ int tms_flush_page(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t
 		return TMS_E_NO_POOL;
 	}
 	id = holdings_find(&store->held, &key);
+	if (holdings_samples(&store->held, &key, &hash))
+		ghost_flush(&store->held.ghost, ghost_kind_of(pool_id_is_persistent(pool)), hash);
 	if (id) {
 		shrink_drop(&store->held, id);
 		(*flush_counter(store, pool))++;
@@ -101,6 +104,16 @@ static bool flush_some(tms_store *store, tms_pool_id pool, uint16_t slot, const 
 	return true;
 }
 
+static void ghost_flush_all(struct holdings *held, tms_pool_id pool, uint16_t slot, const uint64_t *object)
+{
+	const enum ghost_kind kind = ghost_kind_of(pool_id_is_persistent(pool));
+
+	if (object)
+		ghost_flush_object(&held->ghost, kind, slot, ghost_owner(slot, *object));
+	else
+		ghost_flush_pool(&held->ghost, kind, slot);
+}
+
 static int flush(tms_store *store, tms_pool_id pool, const uint64_t *object)
 {
 	bool more = true;
@@ -112,6 +125,8 @@ static int flush(tms_store *store, tms_pool_id pool, const uint64_t *object)
 		if (code)
 			return code;
 		slot = pool_slot(&store->held.pools, pool);
+		if (slot)
+			ghost_flush_all(&store->held, pool, slot, object);
 		more = slot && flush_some(store, pool, slot, object);
 		store_leave(store);
 		if (!slot)

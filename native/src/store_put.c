@@ -191,6 +191,12 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 	return reject;
 }
 
+/* By a store with more room. */
+static bool would_be_kept(enum tms_reject reject)
+{
+	return reject != TMS_REJECT_COLD && reject != TMS_REJECT_DISABLED && reject != TMS_REJECT_MEMORY;
+}
+
 /* With the lock held. */
 static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent, const struct key_run *keys,
 			       struct kept *kept)
@@ -198,8 +204,12 @@ static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent,
 	const struct key key = key_run_at(keys, keys->at, slot);
 	struct tms_stats *stats = &store->held.stats;
 	enum tms_reject reject;
+	uint64_t hash;
 
 	reject = admit(store, &key, persistent, kept);
+	if (holdings_samples(&store->held, &key, &hash) && would_be_kept(reject))
+		ghost_put(&store->held.ghost, ghost_kind_of(persistent), hash, slot, ghost_owner(slot, key.object),
+			  kept->fill ? 0 : units_of(kept->size));
 	if (reject != TMS_REJECTS) {
 		(persistent ? stats->swap_rejects : stats->clean_rejects)[reject]++;
 	} else if (persistent) {

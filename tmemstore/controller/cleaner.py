@@ -73,12 +73,16 @@ class Policy:
 
     `is_stale`: an allocation has changed it, or was refused for what the ceilings may not know of yet.
 
+    `look_again_after`: accesses until an adaptive knob is to be looked at again; None: there is none.
+
     It keeps nothing alive that it is called on: the cleaner holds the policy nearly all the time.
     """
 
-    def __init__(self, on_change: Callable[[], None], budget: WriteBudget) -> None:
+    def __init__(self, on_change: Callable[[], None], adapt: Callable[[], int | None], budget: WriteBudget) -> None:
         self.request: CleanRequest | None = None
+        self.look_again_after: int | None = None
         self._on_change = weakref.WeakMethod(on_change)
+        self._adapt = weakref.WeakMethod(adapt)
         self.next_sample_ns = 0
         self.is_stale = False
         self.budget = budget
@@ -88,6 +92,11 @@ class Policy:
         changed = self._on_change()
         if changed is not None:
             changed()
+
+    def adapt(self) -> None:
+        """Lets an adaptive knob move."""
+        adapt = self._adapt()
+        self.look_again_after = adapt() if adapt is not None else None
 
 
 def learn(store: TmemStore, model: Model, policy: Policy) -> None:
@@ -109,6 +118,7 @@ def learn(store: TmemStore, model: Model, policy: Policy) -> None:
     is_stale, policy.is_stale = policy.is_stale, False
     if changed or is_stale or exhausted != was_exhausted:
         policy.on_change()
+    policy.adapt()
 
 
 def step(store: TmemStore, model: Model, policy: Policy, *, wait_ns: int = 0, drain_ns: int = 0) -> int:

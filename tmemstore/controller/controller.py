@@ -6,19 +6,19 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tmemstore.controller import cleaner, planner, wanted
+from tmemstore.controller.adaptive import Event
 from tmemstore.controller.contract import Contract, as_contracts, check_confidence
 from tmemstore.controller.cost import CostModel, Costs
 from tmemstore.controller.model import DEFAULT_CONFIDENCE, Model
 from tmemstore.controller.planner import Estimate
-from tmemstore.controller.policy import Ratio, Ruler
+from tmemstore.controller.policy import Percent, Ratio, Ruler
 from tmemstore.errors import AllocationAborted, AllocationRefused, PoolError
 from tmemstore.region import ContigRange, Region
 from tmemstore.stats import Effort, FrameCounts, ReclaimReport, SpillInfo, Stats, Window
 from tmemstore.stores import background, buffers
-from tmemstore.stores.background import CleanRequest
 from tmemstore.stores.cleancache import Cleancache
 from tmemstore.stores.contig import Request, allocate, propose
 from tmemstore.stores.frontswap import SWAP_TYPE_MAX, Frontswap
@@ -228,17 +228,18 @@ class Controller:
         self._look_again()
 
     @property
-    def frontswap_max_percent(self) -> int | Literal["auto"]:
+    def frontswap_max_percent(self) -> Percent:
         """The knob: the largest share of a chunk's frames, in percent, that may hold frontswap data.
 
-        A whole number from 0 to 100, or "auto": the largest that the contracts allow. Lowering it moves pages out in
-        the background. `ContractError` for a share that could not be honoured under the contracts and the write
-        policy, naming the largest that could.
+        A whole number from 0 to 100; "auto": the largest that the contracts allow; or "adaptive": within that the one
+        that saves most device time as the load is now (see `events`), which costs a few ns an access. Lowering it moves
+        pages out in the background. `ContractError` for a share that could not be honoured under the contracts and the
+        write policy, naming the largest that could.
         """
         return self._ruler.percent
 
     @frontswap_max_percent.setter
-    def frontswap_max_percent(self, percent: int | Literal["auto"]) -> None:
+    def frontswap_max_percent(self, percent: Percent) -> None:
         self._ruler.set_percent(percent)
         self._look_again()
 
@@ -284,10 +285,15 @@ class Controller:
             raise ValueError("the store runs in real time; open it with virtual_time=True")
         cleaner.advance(self.store, self._model, self._ruler.policy, time_ns)
 
-    def background_work(self) -> CleanRequest | None:
-        """For who drives the cleaner itself (a replay): learns from completed writes, and says what may be done now."""
+    def background_work(self) -> cleaner.Policy:
+        """For who drives the cleaner itself (a replay): learns from what happened, and says what may be done now."""
         cleaner.learn(self.store, self._model, self._ruler.policy)
-        return self._ruler.policy.request
+        return self._ruler.policy
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What the controller decided by itself, oldest first, the last 256: when, what and why."""
+        return self._ruler.events
 
     def disturb_device(self, *, duration: int | str, slow: float | None = None, after: int | str = 0) -> None:
         """Makes an emulated device `slow` times slower for a time, or stall (None). `ValueError` without one.

@@ -12,7 +12,7 @@ from tmemstore.controller.contract import Contract, as_contracts
 from tmemstore.controller.controller import Controller
 from tmemstore.controller.cost import CostModel
 from tmemstore.controller.model import Model
-from tmemstore.controller.policy import BATCH_BYTES, WRITEBACKS, Ruler
+from tmemstore.controller.policy import BATCH_BYTES, WRITEBACKS, Percent, Ruler
 from tmemstore.region import Region
 from tmemstore.storage import choose
 from tmemstore.storage.calibrate import calibrate
@@ -46,7 +46,7 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
     codec: str = "lz4",
     eviction: str = "sieve",
     writeback: Literal["back", "behind", "through"] = "behind",
-    frontswap_max_percent: int | Literal["auto"] = "auto",
+    frontswap_max_percent: Percent = "auto",
     hugetlb: bool = False,
     mlock: bool = False,
     spill_overwrite: bool = False,
@@ -107,7 +107,8 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
         )
         undo.callback(store.close)
         model = _model(store, given)
-        ruler = Ruler(store, model, writeback=writeback, write_limit_bytes=write_limit)
+        refault_ns = _refault_ns(given) if refault_ns is None else refault_ns
+        ruler = Ruler(store, model, writeback=writeback, write_limit_bytes=write_limit, read_ns=refault_ns)
         ruler.set_contracts(contracts)
         ruler.set_percent(frontswap_max_percent)
         undo.pop_all()
@@ -116,7 +117,7 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
         store,
         model,
         ruler,
-        refault_ns=_refault_ns(given) if refault_ns is None else refault_ns,
+        refault_ns=refault_ns,
         admission_filter=admission_filter,
         notes=_notes(area, store, contracts, writeback),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from tmemstore.controller.adaptive import Adaptive, Event
 from tmemstore.controller.cleaner import Policy, WriteBudget
 from tmemstore.controller.contract import (
     CHUNK_FRAMES,
@@ -28,6 +29,9 @@ from tmemstore.units import PAGE_SIZE
 
 WRITEBACKS: Final = ("back", "behind", "through")
 AUTO: Final = "auto"
+ADAPTIVE: Final = "adaptive"
+Percent = int | Literal["auto", "adaptive"]
+"""The knob: see `Controller.frontswap_max_percent`."""
 BATCH_BYTES: Final = 512 << 10
 """The largest write; smaller where a contract's deadline is short for the device."""
 
@@ -63,6 +67,7 @@ class Ruler:
         *,
         writeback: Literal["back", "behind", "through"],
         write_limit_bytes: int | None,
+        read_ns: int,
     ) -> None:
         self._store = store
         self._model = model
@@ -70,7 +75,9 @@ class Ruler:
         self._lock = threading.RLock()
         self._contracts: tuple[Contract, ...] = ()
         self._ceilings: tuple[Ceiling, ...] = ()
-        self._percent: int | Literal["auto"] = AUTO
+        self._percent: Percent = AUTO
+        self._read_ns = read_ns
+        self._adaptive: Adaptive | None = None
         self._can_write = store.spill is not None
         self._layout = Layout(
             region_frames=store.region.frames,
@@ -78,7 +85,7 @@ class Ruler:
             codec=store.codec,
             can_write=self._can_write,
         )
-        self.policy = Policy(self.refresh, WriteBudget(write_limit_bytes))
+        self.policy = Policy(self.refresh, self.adapt, WriteBudget(write_limit_bytes))
         self.refresh()
 
     # ---- contracts -------------------------------------------------------------------------------------
@@ -166,38 +173,61 @@ class Ruler:
     # ---- the knob --------------------------------------------------------------------------------------
 
     @property
-    def percent(self) -> int | Literal["auto"]:
+    def percent(self) -> Percent:
         """As it was set."""
         return self._percent
 
     @property
     def percent_in_force(self) -> int:
         """The largest share of a chunk's frames that frontswap data may take."""
+        if self._adaptive is not None:
+            return min(self._adaptive.percent, self._largest_percent())
         return self._largest_percent() if self._percent == AUTO else int(self._percent)
 
     def set_percent(self, percent: object) -> None:
         """Sets the knob; `ContractError` names the largest share that could be honoured."""
-        wanted: int | Literal["auto"]
+        wanted: Percent
         if percent == AUTO:
             wanted = AUTO
+        elif percent == ADAPTIVE:
+            wanted = ADAPTIVE
         elif isinstance(percent, int) and not isinstance(percent, bool):
             wanted = percent
         else:
-            raise TypeError(f'frontswap_max_percent is a whole percentage or "auto", not {percent!r}')
-        if wanted != AUTO and not 0 <= wanted <= _ALL:
+            raise TypeError(f'frontswap_max_percent is a whole percentage, "auto" or "adaptive", not {percent!r}')
+        if isinstance(wanted, int) and not 0 <= wanted <= _ALL:
             raise ValueError(f"frontswap_max_percent must be from 0 to 100, not {percent}")
         with self._lock:
             self._check_percent(wanted)
+            if wanted == ADAPTIVE and self._adaptive is None:
+                self._adaptive = Adaptive(self._store, read_ns=self._read_ns)
+            elif wanted != ADAPTIVE and self._adaptive is not None:
+                self._adaptive.end()
+                self._adaptive = None
             self._percent = wanted
             self.refresh()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What was decided without anybody asking, oldest first; the last 256."""
+        return () if self._adaptive is None else tuple(self._adaptive.log)
+
+    def adapt(self) -> int | None:
+        """Moves an adaptive knob, if that is worth it; accesses until it is to be asked again, None: never."""
+        with self._lock:
+            if self._adaptive is None:
+                return None
+            if self._adaptive.decide(self._largest_percent(), self._model.cost.byte_ps):
+                self.refresh()
+            return self._adaptive.period
 
     def _largest_percent(self) -> int:
         copies = self._can_write and self._writeback != "back"
         return self._layout.largest_percent(self._ceilings, copies=copies)
 
-    def _check_percent(self, percent: int | Literal["auto"]) -> None:
+    def _check_percent(self, percent: Percent) -> None:
         largest = self._largest_percent()
-        if percent != AUTO and percent > largest:
+        if isinstance(percent, int) and percent > largest:
             how = {"back": 'with writeback="back"'}.get(self._writeback, "without a spill file")
             raise ContractError(
                 f"frontswap_max_percent={percent} cannot be honoured {how} under "
@@ -245,10 +275,13 @@ class Ruler:
         )
 
     def _cold_bytes(self) -> int:
-        """What may stay in the region without a copy."""
-        region_bytes = self._store.region.size_bytes
+        """What may stay in the region without a copy: a part of what the contracts allow, and of frontswap's share.
+
+        Where the share is full of pages without a copy none can make room, and stores are refused.
+        """
         limit = self._layout.region_bytes(self._ceilings)
         if self._writeback == "back":
             # Only what exceeds a ceiling, since the device got slower, must be written.
             return limit if self._ceilings else background.NO_COPIES
-        return int(limit * _CLEAN_TARGET) if self._ceilings else int(region_bytes * _UNBOUND_TARGET)
+        share = int(self._store.region.size_bytes * self.percent_in_force // _ALL * _UNBOUND_TARGET)
+        return min(int(limit * _CLEAN_TARGET), share) if self._ceilings else share

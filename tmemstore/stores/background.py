@@ -85,6 +85,20 @@ class WriteServed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Ghosts:
+    """What another ratio would have held: fields of `struct tms_ghosts`; `clean`, `swap`: found or not, together."""
+
+    clean: list[int]
+    swap: list[int]
+    swap_freed_units: list[int]
+    clean_misses: list[int]
+    swap_misses: list[int]
+    units: tuple[int, int]
+    accesses: int
+    rate_ppb: int
+
+
+@dataclass(frozen=True, slots=True)
 class Headroom:
     """What the fullest window of a size holds: fields of `struct tms_headroom`."""
 
@@ -123,6 +137,27 @@ def clean(store: TmemStore, request: CleanRequest, *, steps: int, wait_ns: int =
 def interrupt_clean(store: TmemStore) -> None:
     """Whoever is in `clean` comes back, to be asked for something else."""
     lib.tms_clean_interrupt(store.handle)
+
+
+def set_ghosts(store: TmemStore, sampled_frames: int) -> None:
+    """Lets so many frames' worth of keys stand for the region in `ghosts`; 0: none."""
+    check(lib.tms_set_ghosts(store.handle, sampled_frames))
+
+
+def ghosts(store: TmemStore) -> Ghosts:
+    """What was seen since `set_ghosts`."""
+    raw = ffi.new("struct tms_ghosts *")
+    check(lib.tms_ghosts(store.handle, raw))
+    return Ghosts(
+        clean=[hit + miss for hit, miss in zip(raw.clean_hits, raw.clean_misses, strict=True)],
+        swap=[hit + miss for hit, miss in zip(raw.swap_hits, raw.swap_misses, strict=True)],
+        swap_freed_units=list(raw.swap_freed_units),
+        clean_misses=list(raw.clean_misses),
+        swap_misses=list(raw.swap_misses),
+        units=(raw.units[0], raw.units[1]),
+        accesses=raw.accesses,
+        rate_ppb=raw.rate_ppb,
+    )
 
 
 def headroom(store: TmemStore, window_chunks: int) -> Headroom:

@@ -29,6 +29,7 @@ _TICK_NS: Final = 100_000_000
 _SLICE_NS: Final = 50_000_000
 _POOLS: Final = 1 << 16
 _NAP_NS: Final = 50_000_000
+_MANY: Final = 1 << 62
 _CLEAN_OPS: Final = Op.INVALIDATE_FS
 _SWAP_OPS: Final = Op.INVALIDATE_AREA
 
@@ -53,6 +54,7 @@ class Replay:
         self._pools = {kind: np.zeros(_POOLS, np.uint32) for kind in ("cleancache", "frontswap")}
         self._images = images.make(settings.seed) if settings.real else None
         self._contract = settings.contract
+        self._quota = _MANY
         self.raw = self._make()
 
     def _make(self) -> Any:
@@ -89,11 +91,14 @@ class Replay:
         at, count = 0, len(block)
         self._steer()
         while at < count:
-            code = lib.tms_replay(handle, raw, count - at, events + at)
+            code = lib.tms_replay(handle, raw, min(self._quota, count - at), events + at)
             if code == lib.TMS_E_INVALID:
                 raise TraceError(f"events {self.events} to {self.events + count} hold what is no event")
             check(code, "replay")
             at += raw.done
+            self._quota -= raw.done
+            if not self._quota:
+                self._steer()
             if raw.stop == lib.TMS_REPLAY_ALLOC:
                 self._allocate(block[at])
                 at += 1
@@ -111,10 +116,11 @@ class Replay:
         if not self.tm.store.virtual_time:
             return
         self.raw.tick_ns = self.tm.now_ns + _TICK_NS
-        request = self.tm.background_work() if self.tm.spill is not None else None
-        self.raw.cleans = request is not None
-        if request is not None:
-            self.raw.clean = request.to_c(steps=1, wait_ns=0, drain_ns=0)[0]
+        policy = self.tm.background_work()
+        self._quota = policy.look_again_after or _MANY
+        self.raw.cleans = policy.request is not None and self.tm.spill is not None
+        if policy.request is not None:
+            self.raw.clean = policy.request.to_c(steps=1, wait_ns=0, drain_ns=0)[0]
 
     def _add_pool(self, event: Any) -> None:
         is_clean = event["op"] <= _CLEAN_OPS
@@ -171,14 +177,6 @@ class Replay:
 # ---- the events of a replay ----------------------------------------------------------------------------
 
 
-def duration_ns(blocks: Iterable[Records]) -> int:
-    """One pass over a trace: the time of its last event."""
-    last_ns = 0
-    for block in blocks:
-        last_ns = int(block["time_ns"][-1])
-    return last_ns
-
-
 def events_of(blocks: Callable[[], Iterable[Records]], settings: Settings) -> Iterable[Records]:
     """The events of a trace as `settings` want them: of one kind, at other times, with allocations put in.
 
@@ -189,17 +187,18 @@ def events_of(blocks: Callable[[], Iterable[Records]], settings: Settings) -> It
         return _scaled(_only(blocks(), settings.only), settings.time_scale, settings.rate)
 
     allocate, contract = settings.allocate, settings.contract
-    if allocate is None and (contract is None or _has_allocations(blocks())):
+    if allocate is None and contract is None:
         return scaled()
-    length_ns = duration_ns(scaled())
+    last_ns, has_allocations = 0, False
+    for block in scaled():
+        if len(block):
+            last_ns = int(block["time_ns"][-1])
+        has_allocations |= bool((block["op"] == Op.ALLOC).any())
     if allocate is not None:
-        return merge(scaled(), regular(allocate, length_ns))
-    assert contract is not None  # noqa: S101 - as was asked two lines above
-    return merge(scaled(), random(contract.frames << 12, length_ns, settings.seed))
-
-
-def _has_allocations(blocks: Iterable[Records]) -> bool:
-    return any(bool((block["op"] == Op.ALLOC).any()) for block in blocks)
+        return merge(scaled(), regular(allocate, last_ns))
+    if contract is None or has_allocations:
+        return scaled()
+    return merge(scaled(), random(contract.frames << 12, last_ns, settings.seed))
 
 
 def _only(blocks: Iterable[Records], kind: str | None) -> Iterable[Records]:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from tmemstore.controller.contract import Contract
 from tmemstore.controller.controller import Controller
 from tmemstore.controller.opening import open as open_store
+from tmemstore.controller.policy import Percent
 from tmemstore.region import Region
 from tmemstore.storage import choose
 from tmemstore.storage.emulated import EmulatedDevice
@@ -41,7 +42,7 @@ class Settings:
     codec: str = "lz4"
     eviction: str = "sieve"
     writeback: Literal["back", "behind", "through"] = "behind"
-    frontswap_percent: int | Literal["auto"] = "auto"
+    frontswap_percent: Percent = "auto"
     admission_filter: bool = True
     only: Literal["cleancache", "frontswap"] | None = None
     allocate: Allocate | None = None
