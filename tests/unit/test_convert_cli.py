@@ -1,6 +1,7 @@
 """``tmemstore convert``: what it prints, what it leaves behind, what it refuses."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -78,6 +79,17 @@ def test_what_is_there_stays_unless_it_is_forced(tmp_path, capsys):
     assert (tmp_path / "out").read_text(encoding="utf-8") == "mine", "a failure leaves the old file"
     assert main(["convert", "in.txt", "out", "--force"]) == 0
     assert len(events()[1]) == 2
+
+
+def test_names_of_any_bytes_are_taken(tmp_path, capsys):
+    strange = os.fsdecode(b"new\nline \xff.spc")
+    (tmp_path / strange).write_text(SPC, encoding="utf-8")
+    assert main(["convert", strange, "out", "--page-cache", "none", "-q"]) == 0
+    assert capsys.readouterr().out.startswith("new?line ?.spc: spc\n")
+    assert events()[0]["name"] == strange
+    (tmp_path / strange).write_text("?", encoding="utf-8")
+    assert main(["convert", strange, "out", "--force"]) == 2
+    assert capsys.readouterr().err.startswith(r"tmemstore convert: 'new\nline \udcff.spc': byte 0: is no trace")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Shadow:
 
 request = st.tuples(
     st.sampled_from((0, 1, 65535)),
-    st.sampled_from((0, 1, (1 << 15) - 1, 1 << 15, (1 << 64) - 1)),
+    st.sampled_from((0, 1, (1 << 15) - 1, 1 << 15, 1 << 16, (1 << 64) - 1)),
     st.integers(0, 6) | st.just((1 << 32) - 4),
     st.integers(1, 4),
     st.booleans(),

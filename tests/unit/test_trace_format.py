@@ -218,6 +218,31 @@ class TestDamage:
         with pytest.raises(TraceError, match=r"no block begins here|truncated"):
             read(path)
 
+    def test_blocks_that_changed_places_are_found(self, tmp_path):
+        path = write(tmp_path / "a.trace", events(2 * BLOCK_EVENTS))
+        whole = path.read_bytes()
+        first, second = whole.index(b"BLCK"), whole.rindex(b"BLCK")
+        path.write_bytes(whole[:first] + whole[second:-28] + whole[first:second] + whole[-28:])
+        with pytest.raises(TraceError, match=f"record {BLOCK_EVENTS + 1}, byte [0-9]+: the time runs backwards"):
+            read(path)
+
+    @pytest.mark.parametrize("change", [(0, 1, 0), (0, 0, 1), (-1, 0, 0)])
+    def test_an_end_mark_that_speaks_of_something_else_is_found(self, small, change):
+        whole = small.read_bytes()
+        tag, *counts = struct.unpack("<4sIQQ", whole[-28:-4])
+        end = struct.pack("<4sIQQ", tag, *(count + more for count, more in zip(counts, change, strict=True)))
+        small.write_bytes(whole[:-28] + end + struct.pack("<I", zlib.crc32(end)))
+        with pytest.raises(TraceError, match="the end mark speaks of"):
+            read(small)
+
+    def test_an_index_beyond_32_bits_is_found(self, small, tmp_path):
+        head = struct.pack("<8B7Q", 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, (1 << 32) - 1, 0, 0, 0, 0)
+        frame = zstandard.ZstdCompressor(write_checksum=True).compress(head + bytes(19) + b"\1")
+        with pytest.raises(
+            TraceError, match=r"record 1, byte [0-9]+: the block is damaged: an index is beyond 32 bits"
+        ):
+            read(self.with_frame(small, frame, tmp_path))
+
 
 class TestForeign:
     def header(self, document, version=1):

@@ -10,6 +10,7 @@ from tmemstore import TraceError
 from tmemstore.trace.columns import empty
 from tmemstore.trace.events import Op
 from tmemstore.trace.format import TraceWriter
+from tmemstore.trace.readers.base import Clock
 from tmemstore.trace.readers.column_map import ColumnMap, parse_delimiter
 from tmemstore.trace.readers.opening import Wanted, open_input
 
@@ -262,6 +263,15 @@ def test_an_empty_input_is_refused_by_every_kind(tmp_path):
             read(put(tmp_path, b""), kind)
     with pytest.raises(TraceError, match="it holds no line"):
         read(put(tmp_path, b"# only this\n\n"), columns="object=1")
+
+
+def test_time_must_not_run_backwards_from_one_batch_to_the_next():
+    clock = Clock()
+    times, back = clock.start(np.array([7, 7, 9], "u8"))
+    assert (times.tolist(), back) == ([0, 0, 2], None)
+    assert clock.start(np.array([8, 9], "u8"))[1] == 0
+    assert clock.start(np.array([9, 10, 9], "u8"))[1] == 2
+    assert clock.start(np.array([9], "u8"))[0].tolist() == [2]
 
 
 def test_an_unknown_kind_is_a_wrong_argument(tmp_path):

@@ -29,7 +29,7 @@ kinds:
   The last four hold requests, csv and text as well unless a column named op
   holds operations such as put_page. A tmem store sees only what a page cache
   evicts, so requests go through a model of one: --page-cache SIZE, an LRU. With
-  none each request is a get and, on a miss, a put.
+  none each request, a write as well, is a get and, on a miss, a put.
 
 columns:
   time[:ns|us|ms|s], object, op, index, pool, size by their number, from 1. The

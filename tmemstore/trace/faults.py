@@ -13,7 +13,9 @@ def fault(
     """The error to raise. Records and lines are counted from 1, bytes from 0; a compressed input's in what it holds."""
     places = (("record", record), ("line", line), ("byte", offset))
     where = ", ".join(f"{name} {number}" for name, number in places if number is not None)
-    return TraceError(f"{path}: {where}: {what}" if where else f"{path}: {what}")
+    # A name may hold any bytes but two; a message is one line of text.
+    name = str(path) if str(path).isprintable() else ascii(str(path))
+    return TraceError(f"{name}: {where}: {what}" if where else f"{name}: {what}")
 
 
 def unreadable(path: Path | str, error: OSError) -> TraceError:

@@ -196,7 +196,7 @@ def _opened(path: Path) -> BinaryIO:
     except ValueError as error:  # a NUL in the name
         if isinstance(error, TraceError):
             raise
-        raise fault(repr(str(path)), "is no name of a file") from error
+        raise fault(path, "is no name of a file") from error
 
 
 def _foreign(start: bytes) -> str:
@@ -233,7 +233,7 @@ class TraceWriter:
         self.path = Path(path)
         creator = f"tmemstore {importlib.metadata.version('tmemstore')}"
         document = Header(dict(origin), creator).to_document()
-        text = json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+        text = json.dumps(document, allow_nan=False).encode()
         if len(text) > HEADER_MOST_BYTES:
             raise ValueError(f"origin is too long: {len(text)} bytes of JSON, {HEADER_MOST_BYTES} at most")
         self._unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")

@@ -91,7 +91,7 @@ class Stream:
         except OSError as error:
             raise unreadable(path, error) from error
         except ValueError as error:  # a NUL in the name
-            raise fault(repr(str(path)), "is no name of a file") from error
+            raise fault(path, "is no name of a file") from error
         self._read_bytes = 0
         self._ahead = b""
         self._content: Iterator[bytes] = iter(())

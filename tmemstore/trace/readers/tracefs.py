@@ -77,7 +77,6 @@ class TracefsInput(TextInput):
     def finish(self, rows: Array) -> Iterator[Array]:
         """The pages of each row, one behind the other."""
         counts = np.int64(1) << rows[_ORDER_COLUMN].astype(np.int64)
-        rows[_ORDER_COLUMN] = 0
         if int(counts.max()) == 1:
             yield rows
             return
