@@ -18,7 +18,10 @@ from tmemstore.report.deadline import deadline_table
 from tmemstore.report.figures import read
 from tmemstore.report.profile import profile_table
 from tmemstore.report.tables import eviction_table
+from tmemstore.report.trace import info_table
 from tmemstore.storage.presets import PRESETS
+from tmemstore.trace.format import open_trace
+from tmemstore.trace.info import describe
 
 HERE = Path(__file__).parent
 EXPECTED = HERE / "expected"
@@ -209,6 +212,23 @@ def test_table_of_a_comparison(name, monkeypatch, tmp_path):
     table = compare_table(document)
     assert max(len(line) for line in table.splitlines()) <= 80
     compare(f"table-compare-{name}", table)
+
+
+def test_tables_of_a_trace(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_text(
+        "".join(
+            f"{at},{op},{0 if op in {'store', 'load'} else 65536 + at % 7},{at % 300},0\n"
+            for at, op in enumerate(["put_page", "get_page", "store", "store", "load", "alloc", "release"] * 200)
+        ),
+        encoding="utf-8",
+    )
+    assert main(["convert", "in.csv", "out", "--columns", "time=1:ms,op=2,object=3,index=4,pool=5", "--quiet"]) == 0
+    compare("table-convert", capsys.readouterr().out)
+    with open_trace("out") as trace:
+        table = info_table(describe(trace))
+    assert max(len(line) for line in table.splitlines()) <= 80
+    compare("table-trace-info", table)
 
 
 def test_table_of_a_profile():

@@ -114,6 +114,15 @@ class TestTracefs:
         _, events = read(put(tmp_path, line))
         assert rows(events, "op", "index") == [(Op.GET_PAGE, 2)]
 
+    def test_what_trace_cmd_reports(self, tmp_path):
+        text = (
+            "version = 7\nCPU 1 is empty\ncpus=2\nCPU:0 [7 EVENTS DROPPED]\n"
+            "  cat-12 [000]  5.000001: mm_filemap_delete_from_page_cache: dev 8:1 ino 0x1f pfn=0x7 ofs=8192 order=0\n"
+        )
+        source, events = read(put(tmp_path, text))
+        assert rows(events, "op", "object", "index") == [(Op.PUT_PAGE, 0x1F, 2)]
+        assert source.skipped == {"comments": 3, "gaps, where the kernel lost events": 1}
+
     @pytest.mark.parametrize(
         ("line", "what"),
         [

@@ -39,11 +39,11 @@ def info_table(document: Mapping[str, Any]) -> str:
     lines += [_text_row("duration", format_time_ns(document["duration_ns"])), ""]
     lines.append(f"{'':<{_NAME_WIDTH}}{'cleancache':>{_COUNT_WIDTH}}{'frontswap':>{_COUNT_WIDTH}}")
     both = document["cleancache"], document["frontswap"]
-    lines.append(_pair("pools", *(_pools(document, kind) for kind in ("cleancache", "frontswap"))))
-    lines.append(_pair("different objects", both[0]["unique_objects"], None))
-    lines.append(_pair("different pages", *(kind["unique_pages"] for kind in both)))
-    lines.append(_pair("working set, pages", *(kind["working_set_pages"] for kind in both)))
-    lines.append(_pair("working set, MiB", *(round(kind["working_set_bytes"] / _MIB) for kind in both)))
+    lines.append(_pair("pools", *(_grouped(_pools(document, kind)) for kind in ("cleancache", "frontswap"))))
+    lines.append(_pair("different objects", _grouped(both[0]["unique_objects"]), "-"))
+    lines.append(_pair("different pages", *(_grouped(kind["unique_pages"]) for kind in both)))
+    lines.append(_pair("working set, pages", *(_grouped(kind["working_set_pages"]) for kind in both)))
+    lines.append(_pair("working set, MiB", *(f"{kind['working_set_bytes'] / _MIB:.1f}" for kind in both)))
     lines += ["", _text_row("footprint", f"{document['footprint_bytes'] / _MIB:.1f} MiB")]
     if document["largest_allocation_bytes"]:
         lines.append(_text_row("largest allocation", f"{document['largest_allocation_bytes'] / _MIB:.1f} MiB"))
@@ -54,9 +54,8 @@ def _pools(document: Mapping[str, Any], kind: str) -> int:
     return sum(pool["kind"] == kind for pool in document["pools"])
 
 
-def _pair(name: str, cleancache: int, frontswap: int | None) -> str:
-    behind = "-" if frontswap is None else _grouped(frontswap)
-    return f"{_text_row(name, _grouped(cleancache))}{behind:>{_COUNT_WIDTH}}"
+def _pair(name: str, cleancache: str, frontswap: str) -> str:
+    return f"{_text_row(name, cleancache)}{frontswap:>{_COUNT_WIDTH}}"
 
 
 def _origin(origin: Mapping[str, Any]) -> Iterator[str]:

@@ -102,6 +102,7 @@ def _text(stream: Stream, head: bytes) -> str:
     for pattern, kind in (
         (tracefs.LINE, TracefsInput.kind),
         (tracefs.LOST, TracefsInput.kind),
+        (tracefs.PREAMBLE, TracefsInput.kind),
         (blockio.MSR_LINE, MsrInput.kind),
         (blockio.SPC_LINE, SpcInput.kind),
     ):

@@ -23,7 +23,9 @@ FIELDS: Final = re.compile(
     rb"\s*dev ([0-9]{1,10}):([0-9]{1,10}) ino (?:0x)?([0-9a-f]+) (?:page=\S+ )?pfn=\S+ ofs=([0-9]{1,20})"
     rb"(?: order=([0-9]{1,4}))?\s*"
 )
-LOST: Final = re.compile(rb"\s*CPU:[0-9]+ \[LOST [0-9]+ EVENTS\]\s*")
+LOST: Final = re.compile(rb"\s*CPU:[0-9]+ \[(?:LOST [0-9]+ EVENTS|[0-9]+ EVENTS DROPPED)\]\s*")
+PREAMBLE: Final = re.compile(rb"\s*(?:version = [0-9]+|cpus=[0-9]+|CPU [0-9]+ is empty)\s*")
+"""What trace-cmd report begins with."""
 
 _OPS: Final = {
     b"mm_filemap_add_to_page_cache": Op.GET_PAGE,
@@ -86,7 +88,7 @@ class TracefsInput(TextInput):
     def _pass_over(self, line: bytes) -> None:
         if LOST.fullmatch(line):
             self.skipped["gaps, where the kernel lost events"] += 1
-        elif line.isspace():
+        elif line.isspace() or PREAMBLE.fullmatch(line):
             self.skipped["comments"] += 1
         else:
             raise FieldError(f"{shown(line.strip())} is no line of tracefs")
