@@ -239,7 +239,8 @@ def test_octaves_add_up_to_all_that_a_large_cache_serves():
     events = random_events(seed=8, count=20_000, pages=500)
     histogram = distances([events]).cleancache
     octaves = histogram.octaves()
-    assert [low for low, _, _ in octaves] == [2**power for power in range(len(octaves))]
+    assert [high for _, high, _ in octaves] == [2**power for power in range(len(octaves))]
+    assert [low for low, _, _ in octaves] == [0, *(high for _, high, _ in octaves[:-1])]
     assert sum(count for _, _, count in octaves) == histogram.hits([10_000])[0] == histogram.accesses - histogram.cold
 
 

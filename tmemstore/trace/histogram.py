@@ -59,7 +59,7 @@ class Histogram:
     cold: float
     """Accesses that no size would have served: the page never came in, or was removed."""
     depth_pages: float
-    """Pages held at once at most: the size from which on a larger one serves nothing more."""
+    """Pages held at once at most: a cache of this size never drops one."""
     adjusted: bool
     """Whether what the sample holds too little or too much of accesses is put on the shortest distances."""
     groups: Array
@@ -74,6 +74,12 @@ class Histogram:
         MRC Construction with SHARDS", FAST 2015, section 3.3).
         """
         return self.accesses - float(self.counts.sum()) - self.cold if self.adjusted else 0.0
+
+    @property
+    def full_pages(self) -> float:
+        """The longest distance: the size from which on a larger one serves nothing more; 0 without a hit."""
+        (served,) = np.nonzero(self.counts)
+        return float(served[-1] + 1) / self.rate if len(served) else 0.0
 
     def hits(self, pages: npt.ArrayLike) -> Array:
         """Accesses that LRU caches of these sizes in pages would have served; float64[n], at least 0."""
@@ -109,7 +115,8 @@ class Histogram:
 
         Two errors: which accesses are seen, and how far their distances are off. A distance of d pages is counted by
         the n = d * rate of them that are in the sample, and off by sqrt(d * (1 - rate) / rate): at a cliff of the
-        curve the error is its height.
+        curve the error is its height. They are added, not their squares: a sample that holds too many pages has both
+        too many of their accesses and too long distances.
         """
         sizes = np.maximum(np.asarray(pages, np.float64), 1.0)
         if self.rate >= 1 or not self.accesses:
@@ -118,14 +125,11 @@ class Histogram:
         here = self.hit_ratio(sizes)
         moved = np.maximum(self.hit_ratio(sizes + off) - here, here - self.hit_ratio(sizes - off))
         unseen = _UNSEEN * (1 - self.rate) / max(self.sampled, 1)
-        error: Array = np.hypot(_SIGMAS * self.standard_error(sizes), moved) + unseen
+        error: Array = _SIGMAS * self.standard_error(sizes) + moved + unseen
         return np.minimum(error, 1.0)
 
     def octaves(self) -> list[tuple[int, int, float]]:
-        """Accesses by doublings of the distance: (from, to, accesses) for distances of [from, to) pages, from 1 on."""
-        edges = [1 << power for power in range(max(1, int(np.ceil(self.depth_pages)).bit_length()) + 1)]
-        served = self.hits(np.array(edges) - 1)
-        return [
-            (low, high, float(more))
-            for low, high, more in zip(edges[:-1], edges[1:], np.maximum(np.diff(served), 0.0), strict=True)
-        ]
+        """Accesses by doublings of the distance: (above, up to, accesses), in pages: 0 to 1, 1 to 2, 2 to 4 and on."""
+        edges = [0, *(1 << power for power in range(int(np.ceil(self.full_pages)).bit_length() + 1))]
+        more = np.maximum(np.diff(self.hits(edges)), 0.0)
+        return list(zip(edges[:-1], edges[1:], more.tolist(), strict=True))
