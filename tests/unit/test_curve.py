@@ -39,7 +39,7 @@ def phases(count, pages, seed):
 REFERENCES = {
     "zipf": zipf(60_000, 8000, seed=11),
     "loop": loop(60_000, 3000),
-    "scan": np.arange(60_000),
+    "scan": np.arange(20_000),
     "phases": phases(60_000, 6000, seed=12),
 }
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tmemstore.trace.events import Op
 from tmemstore.trace.histogram import GROUPS, Histogram, add_to_groups, empty_groups, group_bins
+from tmemstore.trace.spilled import SpilledStack
 from tmemstore.trace.stack import Action, Stack
 
 Array = npt.NDArray[Any]
@@ -31,7 +32,7 @@ _TAKES: Final = {
 _FILLS: Final = {**_TAKES, Op.GET_PAGE: Action.ASKS | Action.ENTERS}
 _SWAPS: Final = {
     Op.STORE: Action.ENTERS,
-    Op.LOAD: Action.ASKS | Action.RETURNS,
+    Op.LOAD: Action.ASKS | Action.STAYS,
     Op.INVALIDATE_SWAP: Action.REMOVE,
     Op.INVALIDATE_AREA: Action.REMOVE_POOL,
 }
@@ -45,8 +46,8 @@ class Stream(Enum):
     CLEANCACHE_FILLED = "cleancache-filled"
     """An inclusive one: a get leaves the page and, if it was not there, is followed by a put of it."""
     FRONTSWAP = "frontswap"
-    """A store brings the page in, a load leaves it and makes it the latest; pages beyond the size are in the spill file
-    and come back with their load."""
+    """A store brings the page in, a load leaves it and makes it the latest used; a page that has left a region for the
+    spill file is loaded from there until it is stored anew."""
 
 
 class Both(NamedTuple):
@@ -91,7 +92,7 @@ class Distances:
         self._seed = seed
         self._adjusted = stream is Stream.CLEANCACHE_FILLED if adjusted is None else adjusted
         self._actions = _table({Stream.CLEANCACHE: _TAKES, Stream.CLEANCACHE_FILLED: _FILLS}.get(stream, _SWAPS))
-        self._stack = Stack()
+        self._stack = SpilledStack() if stream is Stream.FRONTSWAP else Stack()
         self._counts: Array = np.zeros(0)
         self._groups = empty_groups()
         self._accesses = self._sampled = 0

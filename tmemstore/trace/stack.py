@@ -40,8 +40,8 @@ class Action(IntFlag):
     """It is an access: its position counts, or that it was not there."""
     ENTERS = 2
     """The page goes on top, whether it was there or not."""
-    RETURNS = 4
-    """It goes on top if it was there."""
+    STAYS = 4
+    """It does not leave its place, and is the latest in use; `SpilledStack` alone knows that."""
     REMOVE_OBJECT = 8
     REMOVE_POOL = 16
     NONE = 128
@@ -123,7 +123,7 @@ class Stack:
         holes, following = self._holes, self._next
         filled, entered = batch.filled, batch.entered
         # Members of an IntFlag are slow to look up and to combine, once for each event.
-        asks, enters, stays, whole = 1, 2, 2 | 4, 8
+        asks, enters, whole = int(Action.ASKS), int(Action.ENTERS), int(Action.REMOVE_OBJECT)
         for row, (action, pool, number, index) in enumerate(zip(actions, pools, objects, indexes, strict=True)):
             if action >= whole:
                 self._remove_many(action, pool, number)
@@ -132,7 +132,7 @@ class Stack:
             slot = pages.pop(index, None)
             if action & asks:
                 batch.ask(row, slot, following)
-            if action & (enters if slot is None else stays):
+            if action & enters:
                 if slot is not None:
                     filled.append(-heappushpop(holes, -slot))
                 elif holes:

@@ -86,7 +86,7 @@ class Curves:
     cleancache: Curve
     """Hits of gets."""
     frontswap: Curve
-    """Loads served from the region; the others come from the spill file."""
+    """Loads served from the region; the others come from the spill file, where a page stays until it is stored anew."""
     seed: int
 
     def to_document(self) -> dict[str, Any]:
@@ -114,9 +114,7 @@ def curves(
     `most_pages`, `seed`: of the sample, as `Distances` has them (`ValueError` as there); its error is in the points.
 
     Distances are counted in pages. What a page takes of the region is the mean over the puts or stores of the trace:
-    the compressed size where it is known, nothing for a same-filled page, else 4096 bytes. A page that is loaded from
-    the spill file is taken to return into the region, as LRU has it; the core leaves it in the file, so pages that are
-    loaded several times without a new store are served less often than the curve says.
+    the compressed size where it is known, nothing for a same-filled page, else 4096 bytes.
     """
     clean, swapped = _PageBytes(Op.PUT_PAGE), _PageBytes(Op.STORE)
     both = distances(_watched(blocks, (clean, swapped)), fill=fill, rate=rate, most_pages=most_pages, seed=seed)
