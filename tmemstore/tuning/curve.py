@@ -115,6 +115,10 @@ def curves(
 
     Distances are counted in pages. What a page takes of the region is the mean over the puts or stores of the trace:
     the compressed size where it is known, nothing for a same-filled page, else 4096 bytes.
+
+    A cleancache in LRU order that has the region to itself serves exactly what its exact curve says. A frontswap does
+    about: its order is a second chance for pages that were loaded, which on recorded traces was worth 0 to 3 points,
+    and 6 in one case.
     """
     clean, swapped = _PageBytes(Op.PUT_PAGE), _PageBytes(Op.STORE)
     both = distances(_watched(blocks, (clean, swapped)), fill=fill, rate=rate, most_pages=most_pages, seed=seed)
