@@ -213,6 +213,8 @@ struct tms_ghosts {
 	uint64_t clean_hits[64], clean_misses[64]; /* gets, by whether the page was in the region */
 	uint64_t swap_hits[64], swap_misses[64];   /* loads, the same; a miss was read from the device, or not held */
 	uint64_t swap_freed_units[64]; /* invalidated or overwritten: 64 bytes that a share which held them need not write */
+	uint64_t swap_stores;
+	uint64_t swap_pages[64]; /* that are known now, by the distance at which they are */
 	uint64_t cold[2];   /* asked for and not known: clean, swap */
 	uint64_t units[2];  /* of 64 bytes, of the pages that are known now */
 	uint64_t accesses;  /* puts and gets of both kinds, all of them */

@@ -64,7 +64,8 @@ static enum evict_answer ask(const void *context, uint32_t id)
 /* The next ephemeral page to be given up whose chunk will do, still there; or 0. */
 static uint32_t choose_victim(struct holdings *held, const struct wanted *wanted)
 {
-	uint32_t id = wanted->page->depth >= ADMIT_CLEAN ? evict_victim(&held->evict, ask, wanted) : 0;
+	const struct evict_asker asker = { ask, wanted, wanted->page->persistent };
+	uint32_t id = wanted->page->depth >= ADMIT_CLEAN ? evict_victim(&held->evict, &asker) : 0;
 
 	if (id)
 		holdings_evicts(held, id);

@@ -11,13 +11,17 @@
  * Owns: the list and the hand.  Invariants: 1. every ephemeral page with a frame, and every entry that one left
  * behind, is in the list, every same-filled one in filled (first in, first out), and nothing else.  2. the hand names
  * one of the list or is 0.
- * Law: a page in a range that is being emptied is passed over: giving it up would free nothing.
+ * Laws: 1. a page in a range that is being emptied is passed over: giving it up would free nothing.  2. what is passed
+ * over only because its chunk does not suit a newcomer is the next one's, and keeps its place and its mark: else the hand
+ * would leave the oldest pages behind it, and newer ones would go.
  * Locks: the store's.
  */
 #include "evict.h"
 
 /* Pages looked at before a put gives up: most of the list may lie in a range being emptied. */
 #define VICTIM_LOOK 256
+/* The same for a page that only some chunks may take. */
+#define CHOOSY_LOOK 64
 /* Entries that windows left behind which one look meets, and removes: a few us. */
 #define GONE_MAX 64
 /* Marked pages that are unmarked before the next one has to go: the lock is held meanwhile. */
@@ -45,15 +49,15 @@ static void touch_mark(struct evict *evict, uint32_t id)
 	entry_at(evict->entries, id)->flags |= ENTRY_VISITED;
 }
 
-static uint32_t victim_oldest(struct evict *evict, evict_ask_fn ask, const void *context)
+static uint32_t victim_oldest(struct evict *evict, const struct evict_asker *asker)
 {
 	uint32_t id = evict->list.last;
-	uint32_t look = VICTIM_LOOK;
+	uint32_t look = asker->is_choosy ? CHOOSY_LOOK : VICTIM_LOOK;
 	uint32_t gone = GONE_MAX;
 
 	while (id && look && gone) {
 		uint32_t newer = order_link(evict->entries, id)->prev;
-		enum evict_answer answer = ask(context, id);
+		enum evict_answer answer = asker->ask(asker->context, id);
 
 		if (answer == EVICT_YES)
 			return id;
@@ -64,32 +68,36 @@ static uint32_t victim_oldest(struct evict *evict, evict_ask_fn ask, const void 
 	return 0;
 }
 
-static uint32_t victim_sieve(struct evict *evict, evict_ask_fn ask, const void *context)
+static uint32_t victim_sieve(struct evict *evict, const struct evict_asker *asker)
 {
-	uint32_t id = evict->hand ? evict->hand : evict->list.last;
-	uint32_t look = VICTIM_LOOK;
+	uint32_t id = evict_next(evict);
+	uint32_t look = asker->is_choosy ? CHOOSY_LOOK : VICTIM_LOOK;
 	uint32_t gone = GONE_MAX;
 	uint32_t unmark = UNMARK_MAX;
+	bool passes = false; /* the hand stays behind */
 
 	while (id && look && gone) {
 		struct entry *entry = entry_at(evict->entries, id);
 		uint32_t newer = entry->order.prev;
-		enum evict_answer answer = ask(context, id);
+		enum evict_answer answer = asker->ask(asker->context, id);
 
 		if (answer == EVICT_GONE) {
 			gone--;
-		} else if (answer == EVICT_NO) {
+		} else if (answer == EVICT_NO || (passes && entry->flags & ENTRY_VISITED)) {
 			look--;
+			passes |= asker->is_choosy;
 		} else if (entry->flags & ENTRY_VISITED && unmark) {
 			entry->flags &= (uint8_t)~ENTRY_VISITED;
 			unmark--;
 		} else {
-			evict->hand = id;
+			if (!passes)
+				evict->hand = id;
 			return id;
 		}
 		id = newer ? newer : evict->list.last;
+		if (!passes)
+			evict->hand = id;
 	}
-	evict->hand = id;
 	evict->stopped = !gone;
 	return 0;
 }

@@ -14,7 +14,12 @@ enum evict_answer {
 	EVICT_GONE /* it is no page any more, and may have left the list: look at the next one */
 };
 
-typedef enum evict_answer (*evict_ask_fn)(const void *context, uint32_t id);
+/* Who wants a page gone. */
+struct evict_asker {
+	enum evict_answer (*ask)(const void *context, uint32_t id);
+	const void *context;
+	bool is_choosy; /* EVICT_NO says something of the asker, not of the page */
+};
 
 /* An eviction order.  The list runs from the newest (first) to the oldest (last). */
 struct order {
@@ -22,7 +27,7 @@ struct order {
 	/* A get found the page and left it. */
 	void (*touch)(struct evict *evict, uint32_t id);
 	/* The page to give up next, still in the list; 0: none among those looked at is usable. */
-	uint32_t (*victim)(struct evict *evict, evict_ask_fn ask, const void *context);
+	uint32_t (*victim)(struct evict *evict, const struct evict_asker *asker);
 };
 
 struct evict {
@@ -52,10 +57,10 @@ static inline void evict_touch(struct evict *evict, uint32_t id)
 	evict->order->touch(evict, id);
 }
 
-static inline uint32_t evict_victim(struct evict *evict, evict_ask_fn ask, const void *context)
+static inline uint32_t evict_victim(struct evict *evict, const struct evict_asker *asker)
 {
 	evict->stopped = false;
-	return evict->order->victim(evict, ask, context);
+	return evict->order->victim(evict, asker);
 }
 
 #endif

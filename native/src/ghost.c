@@ -34,6 +34,7 @@ struct ghost_slot {
 	uint16_t pool;
 	uint16_t units;
 	uint8_t state;
+	uint8_t reach; /* the farthest bin that it was loaded from since it came: a smaller share has it no more */
 };
 
 /* ---- the tree ---------------------------------------------------------------------------------------- */
@@ -173,9 +174,12 @@ static void push(const struct ghost *ghost, struct ghost_stack *stack, const str
 
 /* ---- what is seen ------------------------------------------------------------------------------------ */
 
-static uint32_t bin_of(const struct ghost *ghost, const struct ghost_stack *stack, uint32_t at)
+/* A swapped page that left for the device is loaded from there until it is stored anew. */
+static uint8_t bin_of(const struct ghost *ghost, const struct ghost_stack *stack, uint32_t at)
 {
-	return (uint32_t)min_u64(distance(stack, at) / ghost->bin_units, TMS_GHOST_BINS - 1);
+	const uint64_t bin = min_u64(distance(stack, at) / ghost->bin_units, TMS_GHOST_BINS - 1);
+
+	return (uint8_t)(bin > stack->slot[at].reach ? bin : stack->slot[at].reach);
 }
 
 /* A swap page that nobody will load any more: from a share that held it it was never written. */
@@ -197,8 +201,10 @@ void ghost_put(struct ghost *ghost, enum ghost_kind kind, uint64_t hash, uint16_
 		count_freed(ghost, kind, at);
 		take_out(ghost, stack, at);
 	}
-	if (units)
-		push(ghost, stack, &page);
+	if (!units)
+		return;
+	push(ghost, stack, &page);
+	ghost->seen.swap_stores += kind == GHOST_SWAP;
 }
 
 void ghost_get(struct ghost *ghost, enum ghost_kind kind, uint64_t hash, bool found, bool goes)
@@ -214,8 +220,11 @@ void ghost_get(struct ghost *ghost, enum ghost_kind kind, uint64_t hash, bool fo
 	}
 	bins = kind == GHOST_SWAP ? (found ? ghost->seen.swap_hits : ghost->seen.swap_misses) :
 				    (found ? ghost->seen.clean_hits : ghost->seen.clean_misses);
-	bins[bin_of(ghost, stack, at)]++;
 	page = stack->slot[at];
+	page.reach = bin_of(ghost, stack, at);
+	bins[page.reach]++;
+	if (kind == GHOST_CLEAN)
+		page.reach = 0;
 	take_out(ghost, stack, at);
 	if (!goes)
 		push(ghost, stack, &page);
@@ -317,9 +326,24 @@ uint64_t ghost_bytes(const struct ghost *ghost)
 	return ghost->memory ? GHOST_KINDS * (uint64_t)stack_bytes(ghost->slots) : 0;
 }
 
+static void count_pages(const struct ghost *ghost, const struct ghost_stack *stack, uint64_t *pages)
+{
+	uint64_t behind = 0;
+
+	for (uint32_t at = stack->end; at; at--) {
+		const struct ghost_slot *slot = &stack->slot[at - 1];
+		const uint64_t bin = min_u64(behind / ghost->bin_units, TMS_GHOST_BINS - 1);
+
+		if (slot->state == SLOT_PAGE)
+			pages[bin > slot->reach ? bin : slot->reach]++;
+		behind += slot->state == SLOT_EMPTY ? 0 : slot->units;
+	}
+}
+
 void ghost_read(const struct ghost *ghost, struct tms_ghosts *ret)
 {
 	*ret = ghost->seen;
+	count_pages(ghost, &ghost->stack[GHOST_SWAP], ret->swap_pages);
 	ret->rate_ppb = (uint64_t)ghost->threshold * 1000000000 >> 32;
 	for (int kind = 0; kind < GHOST_KINDS; kind++)
 		ret->units[kind] = ghost->stack[kind].pages_weight;

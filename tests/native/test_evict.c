@@ -14,6 +14,9 @@ static enum evict_answer ask(const void *context, uint32_t id)
 	return barred[id] ? EVICT_NO : EVICT_YES;
 }
 
+static const struct evict_asker anyone = { .ask = ask };
+static const struct evict_asker choosy = { .ask = ask, .is_choosy = true };
+
 static void open_order(struct evict *evict, int order)
 {
 	slab_init(&entries, sizeof(struct entry));
@@ -26,7 +29,7 @@ static void open_order(struct evict *evict, int order)
 /* The next to be given up, which goes. */
 static uint32_t give_up(struct evict *evict)
 {
-	uint32_t id = evict_victim(evict, ask, NULL);
+	uint32_t id = evict_victim(evict, &anyone);
 
 	if (id)
 		evict_forget(evict, id);
@@ -90,13 +93,35 @@ static void sieve_passes_marked_pages_once_and_its_hand_wraps_to_the_oldest(void
 	slab_deinit(&entries);
 }
 
+static void what_a_choosy_asker_passes_over_is_the_next_ones(void)
+{
+	struct evict evict;
+
+	open_order(&evict, TMS_ORDER_SIEVE);
+	admit_up_to(&evict, 1, 6);
+	barred[1] = barred[2] = true;
+	evict_touch(&evict, 3);
+	CHECK_EQ(evict_victim(&evict, &choosy), 4); /* 3 is marked, and stays so */
+	evict_forget(&evict, 4);
+	for (uint32_t id = 1; id <= 6; id++)
+		barred[id] = true;
+	CHECK_EQ(evict_victim(&evict, &choosy), 0);
+	memset(barred, 0, sizeof(barred));
+	CHECK_EQ(give_up(&evict), 1);
+	CHECK_EQ(give_up(&evict), 2);
+	CHECK_EQ(give_up(&evict), 5);
+	CHECK_EQ(give_up(&evict), 6);
+	CHECK_EQ(give_up(&evict), 3);
+	slab_deinit(&entries);
+}
+
 static void sieve_keeps_its_hand_when_the_page_under_it_goes(void)
 {
 	struct evict evict;
 
 	open_order(&evict, TMS_ORDER_SIEVE);
 	admit_up_to(&evict, 1, 4);
-	CHECK_EQ(evict_victim(&evict, ask, NULL), 1);
+	CHECK_EQ(evict_victim(&evict, &anyone), 1);
 	evict_forget(&evict, 1);
 	CHECK_EQ(give_up(&evict), 2);
 	evict_forget(&evict, 3); /* the hand is on it */
@@ -269,6 +294,7 @@ int main(void)
 	RUN(fifo_gives_up_the_first_in_whatever_was_got);
 	RUN(lru_gives_up_what_was_got_longest_ago);
 	RUN(sieve_passes_marked_pages_once_and_its_hand_wraps_to_the_oldest);
+	RUN(what_a_choosy_asker_passes_over_is_the_next_ones);
 	RUN(sieve_keeps_its_hand_when_the_page_under_it_goes);
 	RUN(a_page_that_is_not_usable_is_passed_over);
 	RUN(sieve_finds_a_victim_where_every_page_is_marked);

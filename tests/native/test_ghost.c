@@ -15,6 +15,7 @@ struct place {
 	uint32_t page;
 	uint32_t units;
 	bool hole;
+	uint32_t reach;
 };
 static struct place shadow[STEPS + 1];
 static uint32_t places;
@@ -46,7 +47,7 @@ static void shadow_remove_place(uint32_t at)
 	memmove(&shadow[at], &shadow[at + 1], (--places - at) * sizeof(*shadow));
 }
 
-static void shadow_push(uint32_t page, uint32_t units)
+static void shadow_push(uint32_t page, uint32_t units, uint32_t reach)
 {
 	uint32_t left = units;
 
@@ -63,14 +64,16 @@ static void shadow_push(uint32_t page, uint32_t units)
 			shadow_remove_place(at);
 	}
 	memmove(&shadow[1], &shadow[0], places++ * sizeof(*shadow));
-	shadow[0] = (struct place){ page, units, false };
+	shadow[0] = (struct place){ page, units, false, reach };
 }
 
-static uint32_t bin_of(uint32_t units)
+/* At the place, or where it was loaded from before. */
+static uint32_t shadow_bin(uint32_t at)
 {
-	uint32_t bin = units / (FRAMES * UNITS_PER_FRAME / HALF);
+	uint32_t bin = shadow_distance(at) / (FRAMES * UNITS_PER_FRAME / HALF);
 
-	return bin < TMS_GHOST_BINS ? bin : TMS_GHOST_BINS - 1;
+	bin = bin < TMS_GHOST_BINS ? bin : TMS_GHOST_BINS - 1;
+	return bin > shadow[at].reach ? bin : shadow[at].reach;
 }
 
 static void distances_are_those_of_a_stack_with_holes(void)
@@ -92,11 +95,11 @@ static void distances_are_those_of_a_stack_with_holes(void)
 
 		if (what < 4) {
 			if (at != UINT32_MAX)
-				expected.swap_freed_units[bin_of(shadow_distance(at))] += shadow[at].units;
+				expected.swap_freed_units[shadow_bin(at)] += shadow[at].units;
 			ghost_put(&ghost, GHOST_SWAP, hash_of(page), 1, page, units);
 			if (at != UINT32_MAX)
 				shadow[at].hole = true;
-			shadow_push(page, units);
+			shadow_push(page, units, 0);
 		} else if (what < 9) {
 			bool found = rng_below(&rng, 2);
 			bool goes = rng_below(&rng, 4) == 0;
@@ -104,17 +107,19 @@ static void distances_are_those_of_a_stack_with_holes(void)
 			if (at == UINT32_MAX)
 				expected.cold[GHOST_SWAP]++;
 			else
-				(found ? expected.swap_hits : expected.swap_misses)[bin_of(shadow_distance(at))]++;
+				(found ? expected.swap_hits : expected.swap_misses)[shadow_bin(at)]++;
 			ghost_get(&ghost, GHOST_SWAP, hash_of(page), found, goes);
 			if (at != UINT32_MAX) {
-				units = shadow[at].units;
+				const struct place was = shadow[at];
+				const uint32_t reach = shadow_bin(at);
+
 				shadow[at].hole = true;
 				if (!goes)
-					shadow_push(page, units);
+					shadow_push(page, was.units, reach);
 			}
 		} else {
 			if (at != UINT32_MAX) {
-				expected.swap_freed_units[bin_of(shadow_distance(at))] += shadow[at].units;
+				expected.swap_freed_units[shadow_bin(at)] += shadow[at].units;
 				shadow[at].hole = true;
 			}
 			ghost_flush(&ghost, GHOST_SWAP, hash_of(page));

@@ -91,6 +91,8 @@ class Ghosts:
     clean: list[int]
     swap: list[int]
     swap_freed_units: list[int]
+    swap_pages: list[int]
+    swap_stores: int
     clean_misses: list[int]
     swap_misses: list[int]
     units: tuple[int, int]
@@ -152,6 +154,8 @@ def ghosts(store: TmemStore) -> Ghosts:
         clean=[hit + miss for hit, miss in zip(raw.clean_hits, raw.clean_misses, strict=True)],
         swap=[hit + miss for hit, miss in zip(raw.swap_hits, raw.swap_misses, strict=True)],
         swap_freed_units=list(raw.swap_freed_units),
+        swap_pages=list(raw.swap_pages),
+        swap_stores=raw.swap_stores,
         clean_misses=list(raw.clean_misses),
         swap_misses=list(raw.swap_misses),
         units=(raw.units[0], raw.units[1]),

@@ -46,6 +46,10 @@ def replay(
             "trace_ns": running.now_ns,
             "late_ns": int(running.raw.late_ns),
             "percent_in_force": running.tm.ratio.frontswap,
+            "knob": [
+                {"time_ns": event.time_ns - int(running.raw.start_ns), "percent": event.percent, "reason": event.reason}
+                for event in running.tm.events
+            ],
             "cleancache": _cleancache(stats),
             "frontswap": _frontswap(stats, running),
             "spill": _spill(stats, running.now_ns),
