@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tmemstore.bench import machine
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("bench", "results", "deadline")
 
@@ -220,23 +222,6 @@ ROWS = (
 # ---- running ---------------------------------------------------------------------------------------------------
 
 
-def commit() -> str:
-    """Return the commit of the tree, "+" behind it if something of the program was changed since."""
-    head = _git("rev-parse", "--short=12", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "native", "tmemstore", "setup.py")
-    return (head or "unknown") + ("+" if changed else "")
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603 - what is written here
-        ["git", "-C", str(ROOT), *arguments],  # noqa: S607 - that of the developer
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip()
-
-
 def recorded(path: Path, command: str, at: str) -> dict[str, Any] | None:
     """Return the result in a file if it is of this command and this commit, and nothing was changed since; or None."""
     if at.endswith("+"):
@@ -304,7 +289,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _row(row: Row, options: argparse.Namespace) -> list[Figure]:
-    at = commit()
+    at = machine.commit() or "unknown"
     command_line = row.command_line(options.scale, options.out)
     command = shlex.join(["tmemstore", *command_line])
     path = options.out / f"{row.name}.json"

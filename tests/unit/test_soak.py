@@ -136,11 +136,12 @@ def test_a_row_that_is_there_is_not_run_again(soak, tmp_path, monkeypatch, capsy
 
     monkeypatch.setattr(soak, "run", run)
     monkeypatch.setattr(soak, "ROOT", tmp_path)
+    monkeypatch.setattr(soak.machine, "commit", lambda: "one")
     arguments = ["--rows", "capacity", "--out", "out"]
     for more, times in (([], 1), ([], 1), (["--again"], 2), (["--scale", "0.5"], 3)):
         soak.main([*arguments, *more])
         assert len(ran) == times
-    monkeypatch.setattr(soak, "commit", lambda: "another")
+    monkeypatch.setattr(soak.machine, "commit", lambda: "another")
     soak.main([*arguments, "--scale", "0.5"])
     assert len(ran) == 4
     assert "NOT MET" in capsys.readouterr().out
