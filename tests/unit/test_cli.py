@@ -123,6 +123,28 @@ class TestStreams:
         assert done.returncode == 0
         assert done.stderr == b""
 
+    @pytest.mark.parametrize("arguments", [["doctor"], ["--help"], ["--version"], ["bench", "copy", "--help"]])
+    def test_a_full_disk_is_one_sentence_and_an_exit_code(self, arguments):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            )
+        assert done.returncode == main.LACKING
+        assert done.stderr.count("\n") == 1
+        assert "standard output cannot be written to (No space left on device)" in done.stderr
+
+    def test_an_output_that_was_closed_is_one_sentence_and_an_exit_code(self):
+        command = [*COMMAND, "--version"]
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (3, "tmemstore: standard output is closed; nothing was printed\n")
+
+    def test_where_nothing_can_be_said_the_exit_code_stays(self):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run([*COMMAND, "--nonsense"], stderr=full, check=False, timeout=60)
+        assert done.returncode == main.WRONG_USAGE
+
     def test_json_has_no_word_for_not_a_number(self):
         with pytest.raises(ValueError, match="JSON"):
             output.json_text({"a": float("nan")})

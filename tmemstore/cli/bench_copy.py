@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tmemstore.cli import output, results
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_output, several, size, time_ns, whole
+from tmemstore.cli.rounds import add_names, add_region, add_rounds, measure
+from tmemstore.cli.usage import EXIT_CODES, add_output, size, time_ns
 
 _NAME = "copy"
 _JOBS = ("stream", "zipf", "tree", "compile")
@@ -54,16 +54,10 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("--region", type=size, default="64MiB", metavar="SIZE", help="the reserved area (default: 64MiB)")
+    add_region(add, "64MiB", "the reserved area")
     add("--cache", type=size, default="16MiB", metavar="SIZE", help="the page cache in front of it (default: 16MiB)")
-    add("--rounds", type=whole(7), default="15", metavar="N", help="of each, at least 7 (default: 15)")
-    add(
-        "--jobs",
-        type=several(_job),
-        default=",".join(_JOBS),
-        metavar="LIST",
-        help="what is read, separated by commas, see below (default: all)",
-    )
+    add_rounds(add, 15)
+    add_names(add, "--jobs", "job", _JOBS, "what is read")
     add(
         "--refault",
         type=time_ns,
@@ -74,20 +68,13 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _job(text: str) -> str:
-    name = text.strip()
-    if name not in _JOBS:
-        raise ValueError(f"{name!r} is no job; choose of {', '.join(_JOBS)}")
-    return name
-
-
 def run(options: argparse.Namespace) -> int:
     """Measure and report; returns 0."""
     from tmemstore.bench import copy
     from tmemstore.report.copy import copy_table
 
-    try:
-        arguments = copy.Arguments(
+    def arguments() -> copy.Arguments:
+        return copy.Arguments(
             region_bytes=options.region,
             cache_bytes=options.cache,
             rounds=options.rounds,
@@ -95,11 +82,5 @@ def run(options: argparse.Namespace) -> int:
             refault_ns=options.refault,
             near=str(options.out),
         )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    path = options.out / f"{_NAME}.json"
-    results.prepare(options.out, path.name)
-    with output.progress(wanted=not options.quiet) as show:
-        document = copy.run(arguments, show)
-    results.deliver(document, options, path, copy_table)
-    return 0
+
+    return measure(_NAME, options, arguments, copy.run, copy_table)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tmemstore.cli import output, results
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, several, size, whole
+from tmemstore.cli.rounds import add_names, add_region, add_rounds, measure
+from tmemstore.cli.usage import EXIT_CODES, add_results
 
 _NAME = "ops"
 _GROUPS = ("memory", "growth", "packed", "reclaim", "waits", "device", "start")
@@ -53,24 +53,11 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("--region", type=size, default="1GiB", metavar="SIZE", help="the large region (default: 1GiB)")
-    add(
-        "--groups",
-        type=several(_group),
-        default=",".join(_GROUPS),
-        metavar="LIST",
-        help="what to measure, separated by commas, see below (default: all)",
-    )
-    add("--rounds", type=whole(7), default="7", metavar="N", help="of each, at least 7 (default: 7)")
+    add_region(add, "1GiB", "the large region")
+    add_names(add, "--groups", "group", _GROUPS, "what to measure")
+    add_rounds(add, 7)
     add_results(add)
     parser.set_defaults(run=run)
-
-
-def _group(text: str) -> str:
-    name = text.strip()
-    if name not in _GROUPS:
-        raise ValueError(f"{name!r} is no group; choose of {', '.join(_GROUPS)}")
-    return name
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,19 +65,13 @@ def run(options: argparse.Namespace) -> int:
     from tmemstore.bench import ops
     from tmemstore.report.ops import ops_table
 
-    try:
-        arguments = ops.Arguments(
+    def arguments() -> ops.Arguments:
+        return ops.Arguments(
             region_bytes=options.region,
             rounds=options.rounds,
             groups=tuple(dict.fromkeys(options.groups)),
             pages=options.pages,
             near=str(options.out),
         )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    path = options.out / f"{_NAME}.json"
-    results.prepare(options.out, path.name)
-    with output.progress(wanted=not options.quiet) as show:
-        document = ops.run(arguments, show)
-    results.deliver(document, options, path, ops_table)
-    return 0
+
+    return measure(_NAME, options, arguments, ops.run, ops_table)

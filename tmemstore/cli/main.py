@@ -85,8 +85,15 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; ``argv`` defaults to the arguments of the process."""
+    try:
+        return _run(sys.argv[1:] if argv is None else list(argv))
+    except output.OutputError as error:
+        output.remark(f"tmemstore: {error}")
+        return LACKING
+
+
+def _run(arguments: list[str]) -> int:
     parser = build_parser()
-    arguments = sys.argv[1:] if argv is None else list(argv)
     options, unknown = parser.parse_known_args(arguments)
     options.command_line = arguments
     name = " ".join(part for part in ("tmemstore", options.command, getattr(options, "benchmark", None)) if part)
@@ -119,6 +126,8 @@ def _code_of(error: Exception) -> int | None:
     """Return the exit code of an error that is the user's or the machine's, None for one that is ours."""
     if isinstance(error, UsageError):
         return WRONG_USAGE
+    if isinstance(error, output.OutputError):
+        return LACKING
     from tmemstore import EnvironmentLacks, ProfileError, SpillError, TmemError, TraceError
     from tmemstore.bench.pages import PagesFileError
 

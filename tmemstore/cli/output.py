@@ -8,7 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+
+class OutputError(Exception):
+    """Standard output takes no more; the message is a sentence for the user."""
 
 
 def json_text(document: Any) -> str:
@@ -17,20 +21,38 @@ def json_text(document: Any) -> str:
 
 
 def write(text: str) -> None:
-    """Write a result to standard output; a reader that has gone away (``| head``) is not an error."""
+    """Write a result to standard output; a reader that has gone away (``| head``) is not an error.
+
+    Raises OutputError where nothing can be written there: a full disk, an output that was closed.
+    """
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; nothing was printed")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is left in the buffer must not complain when Python exits.
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        _give_up(sys.stdout)
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise OutputError(
+            f"standard output cannot be written to ({error.strerror or error}); make room, or send it elsewhere"
+        ) from error
 
 
 def remark(text: str) -> None:
-    """Write one line to standard error."""
-    with contextlib.suppress(BrokenPipeError):
+    """Write one line to standard error; where that cannot be, nobody is left to be told."""
+    if sys.stderr is None:
+        return
+    try:
         print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _give_up(sys.stderr)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Send what is left in the buffer to nowhere, so that Python does not complain when it exits."""
+    with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def remarks_of(document: Mapping[str, Any]) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from tmemstore.cli import output
 from tmemstore.units import parse_size, parse_time_ns
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 T = TypeVar("T")
 
@@ -17,7 +22,7 @@ exit codes:
   1  an allocation was aborted or late, a figure got worse than --fail allows,
      or tmemstore has a defect
   2  wrong usage, or input that is unreadable, foreign or malformed
-  3  the environment lacks something"""
+  3  the environment lacks something, or standard output cannot be written to"""
 
 _WIDTH = 80
 _HELP_COLUMN = 22
@@ -42,6 +47,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and exit with code 2."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print help and complaints as results and remarks are, so that a full disk is met in one place."""
+        if file is None or file is sys.stderr:
+            output.remark(message.rstrip("\n"))
+        else:
+            output.write(message)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
