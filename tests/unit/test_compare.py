@@ -207,6 +207,13 @@ class TestNoise:
         assert noise.of_rate(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
         assert noise.of_rate(0, 0) is None
 
+    def test_an_end_that_is_not_to_be_had_lies_as_far_off_as_the_other(self):
+        assert noise.of_ends(10, 8, 11) == (8, 11)
+        assert noise.of_ends(10, 8, None) == (8, 12)
+        assert noise.of_ends(10, None, 13) == (7, 13)
+        assert noise.of_ends(10, None, None) is None
+        assert noise.of_ends(10, 11, 12) == (10, 12)
+
 
 class TestRefusals:
     def refused(self, text, capsys, before=None):

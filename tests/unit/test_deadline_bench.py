@@ -146,6 +146,16 @@ class TestOutcome:
         assert document["tightness"] == pytest.approx(100 / 90)
         assert document["bound_missed_rate"] == 0.1
 
+    def test_each_quantile_comes_with_the_samples_that_hold_it_between_them(self):
+        reports = [self.report(elapsed_ns=each, bound_ns=200) for each in range(1, 101)]
+        document = self.taken(*reports, confidence=0.5)
+        assert document["quantiles_carried"] == ["p50", "p99", "max"]
+        # Ranks 40 and 61 of 100: a table of the sign test.  No sample lies far enough above a p99 of 100.
+        assert document["intervals_95_ns"]["elapsed"] == {"p50": [40, 61], "p99": [97, None]}
+        assert document["tightness"] == 200 / 50
+        assert document["tightness_interval_95"] == [200 / 61, 200 / 40]
+        assert set(document["intervals_95_ns"]["commit_lag"]) == {"p50", "p99"}
+
     def test_how_full_the_ceilings_were_is_the_median_of_the_looks(self):
         outcome = Outcome(0.9)
         outcome.ceilings_filled = [0.2, 0.95, 0.97]
@@ -164,6 +174,9 @@ class TestOutcome:
         assert document["ceilings_filled_percent"] is None
         assert document["miss_rate"] is document["tightness"] is document["elapsed_ns"] is None
         assert document["capacity_worst"] is None
+        assert document["quantiles_carried"] == []
+        assert document["intervals_95_ns"] == {"elapsed": {}, "commit_lag": {}, "interpreter_lag": {}}
+        assert document["tightness_interval_95"] == [None, None]
 
     def test_the_worst_second_counts_after_the_first_tenth(self):
         outcome = Outcome(0.9)

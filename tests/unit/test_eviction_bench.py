@@ -12,7 +12,7 @@ import tmemstore
 from tmemstore.bench import eviction, filepages, supply
 from tmemstore.bench.arena import Arena, Seen
 from tmemstore.bench.fill import FillError, InterleavedFill
-from tmemstore.bench.quantiles import median, nearest_rank, spread
+from tmemstore.bench.quantiles import carried, interval, interval_ranks, median, nearest_rank, spread
 from tmemstore.bench.windows import dearest_start
 from tmemstore.cli.main import main
 from tmemstore.report.tables import eviction_table
@@ -72,6 +72,44 @@ class TestQuantiles:
             nearest_rank([], 500)
         with pytest.raises(ValueError, match="permille"):
             nearest_rank([1], 1001)
+
+
+class TestIntervals:
+    @pytest.mark.parametrize(
+        ("count", "share", "ranks"),
+        [
+            # the sign test's table, 5 % two-sided
+            (6, 0.5, (1, 6)),
+            (15, 0.5, (4, 12)),
+            (100, 0.5, (40, 61)),
+            # 0.999 ^ 3688 is the first below 0.025
+            (3687, 0.999, (3679, None)),
+            (3688, 0.999, (3680, 3688)),
+            # too few for either end
+            (5, 0.5, (None, None)),
+            (0, 0.5, (None, None)),
+        ],
+    )
+    def test_ranks_are_those_of_the_binomial(self, count, share, ranks):
+        assert interval_ranks(count, share) == ranks
+
+    def test_they_hold_the_quantile_as_often_as_they_say(self):
+        random = np.random.default_rng(7)
+        held = 0
+        for _ in range(1000):
+            low, high = interval(sorted(random.exponential(size=200).tolist()), 0.9)
+            held += low <= np.log(10) <= high
+        assert 0.935 <= held / 1000 <= 0.985
+
+    def test_a_hundred_thousand_are_no_trouble(self):
+        low, high = interval_ranks(100_000, 0.999)
+        assert 99_870 < low < 99_900 < high < 99_930
+
+    def test_few_carry_little(self):
+        assert carried(0) == []
+        assert carried(99) == ["p50", "max"]
+        assert carried(100) == ["p50", "p99", "max"]
+        assert carried(1000) == ["p50", "p99", "p999", "max"]
 
 
 class TestDearestWindow:

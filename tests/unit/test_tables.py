@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tmemstore.report.deadline import deadline_table
 from tmemstore.report.tables import endings_text, eviction_table, milliseconds, size_text
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "golden" / "eviction.json").read_text(encoding="utf-8"))
@@ -77,3 +78,13 @@ def test_a_deadline_and_a_spill_file_without_o_direct_are_named():
 def test_a_document_that_lacks_a_key_is_an_error():
     with pytest.raises(KeyError, match="rows"):
         eviction_table({key: value for key, value in DOCUMENT.items() if key != "rows"})
+
+
+def test_intervals_of_a_deadline_result_and_an_end_that_is_not_to_be_had():
+    whole = json.loads((Path(__file__).parents[1] / "golden" / "deadline-stalls.json").read_text(encoding="utf-8"))
+    within = {"p50": [30_000, 40_000], "p99": [400_000, None], "p999": [None, None]}
+    whole["outcome"] |= {"intervals_95_ns": {"elapsed": within}, "tightness_interval_95": [None, 1.2345]}
+    table = " ".join(deadline_table(whole).split())
+    assert "elapsed, 95 % p50 0.030 ms to 0.040 ms, p99 from 0.400 ms, p99.9 - return lag" in table
+    assert "95 %: up to 1.23 predicted" in table
+    assert max(len(line) for line in deadline_table(whole).splitlines()) <= 80

@@ -17,7 +17,7 @@ from tmemstore.bench import copy_jobs, machine, supply
 from tmemstore.bench.arena import PAGE
 from tmemstore.bench.copy_jobs import Job
 from tmemstore.bench.pagecache import Counts, Disk, PageCache
-from tmemstore.bench.quantiles import nearest_rank
+from tmemstore.bench.quantiles import interval_ranks, nearest_rank
 
 SCHEMA = "tmemstore.bench.copy/1"
 JOBS = ("stream", "zipf", "tree", "compile")
@@ -210,12 +210,5 @@ def interval(ordered: list[float]) -> tuple[float, float]:
 
     With fewer than 6 values that is not to be had, and they are the first and the last.
     """
-    count = len(ordered)
-    tail = 0.5**count
-    chance, rank = tail, 0
-    while chance <= 0.025:  # noqa: PLR2004 - half of 5 %
-        rank += 1
-        tail = tail * (count - rank + 1) / rank
-        chance += tail
-    rank = max(rank, 1)
-    return ordered[rank - 1], ordered[count - rank]
+    low, high = interval_ranks(len(ordered), 0.5)
+    return ordered[(low or 1) - 1], ordered[(high or len(ordered)) - 1]

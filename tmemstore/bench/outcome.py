@@ -7,10 +7,10 @@ from collections import Counter
 from typing import Any
 
 import tmemstore
-from tmemstore.bench.quantiles import nearest_rank
+from tmemstore.bench.quantiles import carried, interval, interval_ranks, nearest_rank
 
 _SURE = 0.95
-_PERMILLES = (500, 990, 999, 1000)
+_PERMILLES = {"p50": 500, "p99": 990, "p999": 999, "max": 1000}
 _ROUTES = ("clean_dropped", "copied_dropped", "migrated_inside", "migrated_reserve", "compressed", "paged_out")
 _CLOSE = 0.2
 """By how much the time that a refusal names may be off what it really takes."""
@@ -127,10 +127,17 @@ class Outcome:
             "bound_missed": over,
             "bound_missed_rate": over / len(self.elapsed_ns) if self.elapsed_ns else None,
             "tightness": self._tightness(),
+            "tightness_interval_95": self._tightness_interval(),
             "predicted_over_actual_p50": self._predicted(),
             "elapsed_ns": _quantiles(self.elapsed_ns),
             "commit_lag_ns": _quantiles(self.commit_lag_ns),
             "interpreter_lag_ns": _quantiles(self.return_lag_ns),
+            "quantiles_carried": carried(len(self.elapsed_ns)),
+            "intervals_95_ns": {
+                "elapsed": _intervals(self.elapsed_ns),
+                "commit_lag": _intervals(self.commit_lag_ns),
+                "interpreter_lag": _intervals(self.return_lag_ns),
+            },
             "windows_in_use_percent": round(100 * (1 - self.frames_free / self.frames), 2) if self.frames else None,
             "ceilings_filled_percent": self._filled(),
             "routes": dict(self.routes),
@@ -147,11 +154,19 @@ class Outcome:
         Each allocation has a bound of its own, so the quantile is taken of elapsed / bound; its inverse is by how much
         the bounds exceed what would have been enough.
         """
-        ratios = sorted(e / b for e, b in zip(self.elapsed_ns, self.bounds_ns, strict=True) if b)
+        ratios = self._elapsed_over_bound()
         if not ratios:
             return None
-        rank = max(1, math.ceil(len(ratios) * self.confidence))
-        return 1 / ratios[rank - 1]
+        return _inverse(ratios[max(1, math.ceil(len(ratios) * self.confidence)) - 1])
+
+    def _tightness_interval(self) -> list[float | None]:
+        """Return where the tightness of many more such allocations lies, with 95 %; None: no such end is to be had."""
+        ratios = self._elapsed_over_bound()
+        low, high = interval_ranks(len(ratios), self.confidence) if ratios else (None, None)
+        return [None if rank is None else _inverse(ratios[rank - 1]) for rank in (high, low)]
+
+    def _elapsed_over_bound(self) -> list[float]:
+        return sorted(e / b for e, b in zip(self.elapsed_ns, self.bounds_ns, strict=True) if b)
 
     def _predicted(self) -> float | None:
         ratios = sorted(p / e for p, e in zip(self.predicted_ns, self.elapsed_ns, strict=True) if e)
@@ -221,8 +236,17 @@ def store_facts(tm: tmemstore.Controller) -> dict[str, Any]:
     }
 
 
+def _inverse(ratio: float) -> float | None:
+    return 1 / ratio if ratio else None
+
+
 def _quantiles(samples: list[int]) -> dict[str, int] | None:
     if not samples:
         return None
-    names = ("p50", "p99", "p999", "max")
-    return {name: nearest_rank(samples, permille) for name, permille in zip(names, _PERMILLES, strict=True)}
+    return {name: nearest_rank(samples, permille) for name, permille in _PERMILLES.items()}
+
+
+def _intervals(samples: list[int]) -> dict[str, list[int | None]]:
+    """Return where each quantile of many more such samples lies, with 95 %, were they independent; {} for none."""
+    ordered = sorted(samples)
+    return {name: interval(ordered, _PERMILLES[name] / 1000) for name in carried(len(ordered)) if name != "max"}

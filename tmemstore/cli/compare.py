@@ -11,22 +11,24 @@ from tmemstore.cli import output
 from tmemstore.cli.usage import EXIT_CODES, UsageError, add_format, several
 
 _DESCRIPTION = """\
-Put two results of bench eviction, bench deadline or bench ops beside each
-other: each figure of the rows that both have, its change, how much of that may
-be noise by what each result itself holds, and a verdict. What else differs
-(arguments, machine, pages) and rows that only one has are said on standard
-error."""
+Put two results of one benchmark beside each other: each figure of the rows that
+both have, its change, how much of that may be noise by what each result itself
+holds, and a verdict. What else differs (arguments, machine, pages) and rows
+that only one has are said on standard error."""
 _EPILOG = f"""\
 metrics:
   eviction  p50, p99, max, bytes_written, miss_rate, late
   deadline  p50, p99, p999, max, core_lag_p999, python_lag_p999, miss_rate,
             late, bound_missed, tightness, in_use, frontswap; in the scenario
-            capacity also in_use_worst, frontswap_worst, stores_refused
+            capacity also in_use_worst, frontswap_worst, stores_refused; of
+            fewer than 100 allocations there is no p99, of 1000 no p999
   ops       ours, floor, figure: as in the table of bench ops
+  copy      mb_per_s, against_off, p99, copy: as in the table of bench copy
 
-  More is worse, but of MB/s, in_use, frontswap and what has a least for a goal.
-  A figure within noise has not got worse; one that is 0 in the baseline and not
-  in the candidate has by more than any percentage, and one that is gone too.
+  More is worse, but of MB/s, mb_per_s, against_off, in_use, frontswap and what
+  has a least for a goal. A figure within noise has not got worse; one that is 0
+  in the baseline and not in the candidate has by more than any percentage, and
+  one that is gone too.
 
 examples:
   tmemstore compare before/eviction.json after/eviction.json

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tmemstore.report.tables import milliseconds, size_text
+from tmemstore.report.tables import carries, milliseconds, size_text
 
 _WIDTH = 80
 _NAME_WIDTH = 20
@@ -21,6 +21,8 @@ _ROUTES = {
 }
 _QUANTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
 _RULES = (
+    "95 %        where the figure of many more such allocations lies, were they",
+    "            independent; what too few of them carry is left out (p99: 100)",
     "missed      refused or aborted, of all; the second figure is the one-sided 95 %",
     "            upper bound of the rate (3/n for none of n)",
     "late        handed over after the deadline; starved: kept off the CPU",
@@ -96,17 +98,24 @@ def _times(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not outcome["elapsed_ns"]:
         return
     ran = store["allocs_run"]
+    ended = outcome["endings"]["met"] + outcome["endings"]["aborted"]
     names = {"within_p50": "p50", "within_p99": "p99", "within_bound": "bound"}
     within = ", ".join(f"within {names[name]} {100 * store[name] / ran:.2f} %" for name in names) if ran else "-"
     yield "coverage", within
     yield "bound missed", f"{outcome['bound_missed']}, {percent(outcome['bound_missed_rate'])}"
     confidence = 100 * document["arguments"]["confidence"]
-    yield "tightness", f"{_ratio(outcome['tightness'])} at {confidence:g} %"
+    yield "tightness", f"{_ratio(outcome['tightness'])} at {confidence:g} %{_tightness_ends(outcome)}"
     yield "predicted/actual", f"{_ratio(outcome['predicted_over_actual_p50'])} at the median"
-    yield "elapsed", _quantiles(outcome["elapsed_ns"], tuple(_QUANTILES))
-    yield "return lag, core", _quantiles(outcome["commit_lag_ns"], ("p999", "max"))
+    yield "elapsed", _quantiles(outcome["elapsed_ns"], tuple(_QUANTILES), ended)
+    within = outcome.get("intervals_95_ns", {}).get("elapsed")
+    if within:
+        yield (
+            "elapsed, 95 %",
+            ", ".join(f"{_QUANTILES[name]} {_ends(*map(_milliseconds, ends)) or '-'}" for name, ends in within.items()),
+        )
+    yield "return lag, core", _quantiles(outcome["commit_lag_ns"], ("p999", "max"), ended)
     if outcome["interpreter_lag_ns"]:
-        yield "return lag, Python", _quantiles(outcome["interpreter_lag_ns"], ("p999", "max"))
+        yield "return lag, Python", _quantiles(outcome["interpreter_lag_ns"], ("p999", "max"), ended)
     else:
         yield "return lag, Python", "measured in real time only"
 
@@ -147,5 +156,23 @@ def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _quantiles(spread: Mapping[str, int], names: tuple[str, ...]) -> str:
-    return ", ".join(f"{_QUANTILES[name]} {milliseconds(spread[name])} ms" for name in names)
+def _tightness_ends(outcome: Mapping[str, Any]) -> str:
+    low, high = outcome.get("tightness_interval_95", (None, None))
+    told = _ends(low and _ratio(low), high and _ratio(high))
+    return f", 95 %: {told}" if told else ""
+
+
+def _ends(low: str | None, high: str | None) -> str:
+    """Return what is known of an interval."""
+    if low and high:
+        return f"{low} to {high}"
+    return f"from {low}" if low else f"up to {high}" if high else ""
+
+
+def _milliseconds(time_ns: int | None) -> str | None:
+    return None if time_ns is None else f"{milliseconds(time_ns)} ms"
+
+
+def _quantiles(spread: Mapping[str, int], names: tuple[str, ...], count: int) -> str:
+    """Those of them that so many samples carry."""
+    return ", ".join(f"{_QUANTILES[name]} {milliseconds(spread[name])} ms" for name in names if carries(name, count))

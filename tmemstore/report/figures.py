@@ -9,7 +9,7 @@ from typing import Any
 
 from tmemstore.errors import ProfileError
 from tmemstore.report import noise
-from tmemstore.report.tables import size_text
+from tmemstore.report.tables import carries, size_text
 from tmemstore.storage.document import Fields, read_json
 
 WANTED = "a result of bench eviction, bench deadline, bench ops or bench copy"
@@ -127,6 +127,7 @@ def _endings(endings: Fields, late: int) -> Iterator[tuple[str, Figure]]:
     total, missed = sum(counts.values()), counts["refused"] + counts["aborted"]
     if total:
         yield "miss_rate", Figure(missed / total, "fraction", noise.of_rate(missed, total))
+        # It has no noise: one that is late is one too many.
         yield "late", Figure(late, "count")
 
 
@@ -144,7 +145,8 @@ def _deadline(document: Fields) -> Iterator[Row]:
         figures["bound_missed"] = Figure(missed / ran, "fraction", noise.of_rate(missed, ran))
     tightness = outcome.figure("tightness")
     if tightness is not None:
-        figures["tightness"] = Figure(tightness, "ratio")
+        ends = outcome.ends("tightness_interval_95") if "tightness_interval_95" in outcome else (None, None)
+        figures["tightness"] = Figure(tightness, "ratio", noise.of_ends(tightness, *ends))
     figures |= dict(_capacity(store, ""))
     worst = outcome.group_or_none("capacity_worst") if "capacity_worst" in outcome else None
     if worst is not None:
@@ -154,16 +156,22 @@ def _deadline(document: Fields) -> Iterator[Row]:
 
 
 def _times(outcome: Fields) -> Iterator[tuple[str, Figure]]:
+    """Times of the quantiles that the allocations carry, with their intervals where the result has them."""
+    endings = outcome.group("endings")
+    ran = endings.whole("met") + endings.whole("aborted")
+    intervals = outcome.group("intervals_95_ns") if "intervals_95_ns" in outcome else None
     for group, names in (
-        ("elapsed_ns", {"p50": "p50", "p99": "p99", "p999": "p999", "max": "max"}),
-        ("commit_lag_ns", {"p999": "core_lag_p999"}),
-        ("interpreter_lag_ns", {"p999": "python_lag_p999"}),
+        ("elapsed", {"p50": "p50", "p99": "p99", "p999": "p999", "max": "max"}),
+        ("commit_lag", {"p999": "core_lag_p999"}),
+        ("interpreter_lag", {"p999": "python_lag_p999"}),
     ):
-        spread = outcome.group_or_none(group)
+        spread = outcome.group_or_none(f"{group}_ns")
+        within = intervals.group(group) if intervals else None
         for name, metric in names.items() if spread else ():
-            value = spread.figure(name) if spread else None
+            value = spread.figure(name) if spread and carries(name, ran) else None
             if value is not None:
-                yield metric, Figure(value, "ns")
+                ends = within.ends(name) if within and name in within else (None, None)
+                yield metric, Figure(value, "ns", noise.of_ends(value, *ends))
 
 
 def _capacity(shares: Fields, suffix: str) -> Iterator[tuple[str, Figure]]:

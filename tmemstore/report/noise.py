@@ -30,6 +30,17 @@ def of_quantile(samples: Sequence[int], permille: int) -> Interval | None:
     return low, high
 
 
+def of_ends(value: float, low: float | None, high: float | None) -> Interval | None:
+    """Return the interval that a result gives for a figure; None where it has no end of it.
+
+    An end that is not to be had lies as far from the figure as the other one does.
+    """
+    reach = max((abs(value - end) for end in (low, high) if end is not None), default=None)
+    if reach is None:
+        return None
+    return value - reach if low is None else min(value, low), value + reach if high is None else max(value, high)
+
+
 def of_rate(hits: int, trials: int) -> Interval | None:
     """Return Wilson's interval of a rate (1927), which also says something of none in n; None if nothing was tried."""
     if trials <= 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tmemstore.report.drawing import COLOURS, HATCHES, MARKERS, Drawing
 from tmemstore.report.plots import eviction_drawings
+from tmemstore.report.tables import carries
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 _MS = 1_000_000
-_NINES = ("p50", "p99", "p999", "max")
-_NINE_NAMES = ("half of them", "99 %", "99.9 %", "all")
+_NINES = {"p50": "half of them", "p99": "99 %", "p999": "99.9 %", "max": "all"}
 
 
 def drawings_of(document: Document) -> list[Drawing]:
@@ -107,21 +107,23 @@ def _deadline(document: Document) -> Iterator[Drawing]:
     elapsed, deadline_ns = document["outcome"]["elapsed_ns"], document["arguments"]["deadline_ns"]
     if elapsed is None:
         return
-    times = [elapsed[name] / _MS for name in _NINES]
+    ran = sum(document["outcome"]["endings"][ending] for ending in ("met", "aborted"))
+    shown = {name: told for name, told in _NINES.items() if carries(name, ran)}
+    times = [elapsed[name] / _MS for name in shown]
     yield Drawing(
         f"deadline-{document['arguments']['scenario']}",
         f"Allocations under a contract, scenario {document['arguments']['scenario']}",
         "The time by which so many of the allocations had ended; the dotted line is their deadline.",
-        lambda figure: _draw_deadline(figure, times, deadline_ns / _MS),
+        lambda figure: _draw_deadline(figure, list(shown.values()), times, deadline_ns / _MS),
         ["share of the allocations", "ms"],
-        [list(line) for line in zip(_NINE_NAMES, times, strict=True)],
+        [list(line) for line in zip(shown.values(), times, strict=True)],
         kind="bars",
     )
 
 
-def _draw_deadline(figure: Figure, times: Sequence[float], deadline_ms: float) -> None:
+def _draw_deadline(figure: Figure, names: Sequence[str], times: Sequence[float], deadline_ms: float) -> None:
     axes = figure.add_subplot()
-    axes.plot(_NINE_NAMES, times, color=COLOURS[0], marker=MARKERS[0], linewidth=2, label="measured")
+    axes.plot(names, times, color=COLOURS[0], marker=MARKERS[0], linewidth=2, label="measured")
     axes.axhline(deadline_ms, color="black", linewidth=1.2, linestyle=":", label="deadline")
     axes.set_yscale("log")
     axes.set_xlabel("share of the allocations")

@@ -7,6 +7,7 @@ from typing import Any
 
 _MS = 1_000_000
 _MIB = 1 << 20
+_CARRIED_FROM = {"p99": 100, "p999": 1000}
 _COLUMNS = (
     ("ratio", 6),
     ("dropped", 7),
@@ -60,6 +61,11 @@ def size_text(size_bytes: int) -> str:
         if size_bytes >= factor and size_bytes % factor == 0:
             return f"{size_bytes // factor} {unit}"
     return f"{size_bytes} B"
+
+
+def carries(name: str, count: int) -> bool:
+    """Return whether so many samples carry a quantile: a p99 of fewer than 100, a p99.9 of fewer than 1000 do not."""
+    return count >= _CARRIED_FROM.get(name, 1)
 
 
 def milliseconds(time_ns: int | None) -> str:

@@ -107,6 +107,15 @@ class Fields:
             self.refuse(name, expected, "one beyond 2^48")
         return value
 
+    def ends(self, name: str) -> tuple[float | int | None, float | int | None]:
+        """The two ends of an interval; None for one that is not known."""
+        expected = "a list of two finite numbers, either of them null"
+        items = self._list(name, expected)
+        if len(items) != 2:  # noqa: PLR2004 - from, to
+            self.refuse(name, expected, f"a list of {len(items)}")
+        both = Fields({f"{name}[{number}]": item for number, item in enumerate(items)}, self._where, self._inside)
+        return both.figure(f"{name}[0]"), both.figure(f"{name}[1]")
+
     def wholes(self, name: str) -> list[int]:
         """A list of whole numbers."""
         expected = "a whole number"
