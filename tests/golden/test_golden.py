@@ -72,6 +72,7 @@ ERRORS = (
     ["bench", "eviction", "--storage", "emulate:floppy"],
     ["bench", "eviction", "--storage", "file"],
     ["bench", "eviction", "--baseline", "cma,zswap"],
+    ["bench", "eviction", "--baseline-calls", "0"],
     ["bench", "deadline", "--nonsense"],
     ["bench", "deadline", "--region", "64MB"],
     ["bench", "deadline", "--region", "1MiB"],

@@ -193,7 +193,9 @@ class TestGcma:
         for element in elements:
             (row,) = element["rows"]
             assert row["latency_ns"]["max"] == 1024 * element["settings"]["drop_page_ns"]
-            assert row["latency_ns"]["p99"] is None
+            # One call stands for all.
+            assert row["latency_ns"]["p50"] == row["latency_ns"]["p999"] == row["latency_ns"]["max"]
+            assert row["quantiles_carried"] == ["p50", "p99", "p999", "max"]
             assert row["failed"] == 0
             assert row["pages_dropped_per_mib"] == 256
             assert row["bytes_written_per_mib"] == 307 * 4096 / 4
@@ -203,16 +205,23 @@ class TestGcma:
 
 
 class TestFigures:
-    def test_quantiles_are_there_where_the_calls_suffice(self):
-        assert figures.quantiles([3, 1]) == {"p50": 1, "p99": None, "p999": None, "max": 3}
-        assert figures.quantiles(range(1, 101)) == {"p50": 50, "p99": 99, "p999": None, "max": 100}
-        assert figures.quantiles(range(1, 1001))["p999"] == 999
-        assert set(figures.quantiles([]).values()) == {None}
+    @pytest.mark.parametrize(
+        ("count", "names"),
+        [(0, []), (2, ["p50", "max"]), (100, ["p50", "p99", "max"]), (1000, ["p50", "p99", "p999", "max"])],
+    )
+    def test_quantiles_are_there_where_the_calls_that_got_a_range_suffice(self, count, names):
+        calls = figures.Calls(0, MIB, latency_ns=list(range(1, count + 1)), failed_ns=[5] * 2000)
+        row = calls.row(DEVICE)
+        assert row["quantiles_carried"] == names
+        assert [name for name, value in row["latency_ns"].items() if value is not None] == names
+        assert row["failed_ns"]["p999"] == 5
+        if count == 1000:
+            assert (row["latency_ns"]["p99"], row["latency_ns"]["p999"]) == (990, 999)
 
-    def test_at_most_a_thousand_samples_are_kept_sorted_with_both_ends(self):
+    def test_at_most_two_hundred_samples_are_kept_sorted_with_both_ends(self):
         kept = figures.thinned(list(range(5000, 0, -1)))
-        assert (len(kept), kept[0], kept[-1]) == (1000, 1, 5000)
-        assert kept == sorted(kept)
+        assert (len(kept), kept[0], kept[-1]) == (200, 1, 5000)
+        assert kept == [1 + number * 4999 // 199 for number in range(200)]
         assert figures.thinned([2, 1]) == [1, 2]
 
     def test_an_unknown_device_gives_no_refault_time(self):
@@ -263,11 +272,11 @@ def run_cli(tmp_path, *more):
     return main(["bench", "eviction", *arguments, "--pages", str(path), "--out", str(tmp_path / "out"), "-q", *more])
 
 
-def test_the_document_holds_each_system_and_setting_with_its_card(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(cma, "CALLS", 2)
-    assert run_cli(tmp_path, "--baseline", "cma,gcma", "--format", "json") == 0
+def test_the_document_holds_each_system_and_setting_with_its_card(tmp_path, capfd):
+    assert run_cli(tmp_path, "--baseline", "cma,gcma", "--baseline-calls", "2", "--format", "json") == 0
     document = json.loads(capfd.readouterr().out)
     assert document["arguments"]["baselines"] == ["cma", "gcma"]
+    assert document["arguments"]["baseline_calls"] == 2
     elements = document["baselines"]
     systems = [element["system"] for element in elements]
     assert {name: systems.count(name) for name in set(systems)} == {"tmemstore": 1, "gcma": 3, "cma": 63}
@@ -280,10 +289,11 @@ def test_the_document_holds_each_system_and_setting_with_its_card(tmp_path, capf
         assert cells == [(0, MIB), (0, 2 * MIB), (30, MIB), (30, 2 * MIB)]
         for row in element["rows"]:
             assert row["latency_count"] + row["failed"] == row["calls"]
+            assert row["calls"] == {"cma": 2}.get(element["system"], 1)
             assert all(type(sample) is int for sample in row["latency_samples_ns"])
     table = baselines_table(document)
     assert max(len(line) for line in table.splitlines()) <= 80
-    assert "cma 512 grouped permanent" in table
+    assert "\n  512 grouped permanent" in table
 
 
 def test_one_baseline_alone_and_its_table_below_ours(tmp_path, capfd):
@@ -297,7 +307,7 @@ def test_without_the_option_there_is_nothing_of_it(tmp_path, capfd):
     assert run_cli(tmp_path, "--format", "json") == 0
     document = json.loads(capfd.readouterr().out)
     assert "baselines" not in document
-    assert "baselines" not in document["arguments"]
+    assert not {"baselines", "baseline_calls"} & set(document["arguments"])
 
 
 def test_an_unknown_name_is_wrong_usage(tmp_path, capsys):

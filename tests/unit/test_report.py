@@ -141,10 +141,23 @@ def test_other_systems_are_drawn_and_what_they_refused_is_said():
     document = with_baselines(load(RESULTS[0]))
     assert "CMA with 32 scattered pins refuses 40 % of such calls" in headline(document)
     drawing = next(each for each in drawings_of(document) if each.name.startswith("systems"))
-    assert drawing.columns[1:] == ["tmemstore, dearest window ms", "cma, 32 scattered pins ms"]
-    assert drawing.rows[-1] == [5, 5.0, None]
+    share = "share of the calls"
+    assert drawing.columns[1:] == ["tmemstore, dearest window", share, "cma, 32 scattered pins", share]
+    # Two of five were refused, so the curve of the others ends at 0.6.
+    assert drawing.rows[2] == [3, 3.0, 0.6, 3.0, 0.6]
+    assert drawing.rows[-1] == [5, 5.0, 1.0, None, None]
     assert drawing.svg()
     assert "CMA" not in headline(load(RESULTS[0]))
+
+
+def test_of_more_calls_than_a_row_holds_samples_of_the_curve_still_ends_at_all_of_them(tmp_path):
+    document = with_baselines(load(RESULTS[0]))
+    document["baselines"][0]["rows"][0] |= {"calls": 1001, "failed": 0}
+    drawing = next(each for each in drawings_of(document) if each.name.startswith("systems"))
+    assert [row[2] for row in drawing.rows] == [1 / 1001, 251 / 1001, 501 / 1001, 751 / 1001, 1]
+    script = drawing.save_data(tmp_path)[1].read_text(encoding="utf-8")
+    assert "set logscale x" in script
+    assert f"'{drawing.name}.dat' u 2:3 t columnheader(2), '{drawing.name}.dat' u 4:5 t columnheader(4)" in script
 
 
 def test_the_command_writes_page_pictures_and_data(tmp_path, capsys):

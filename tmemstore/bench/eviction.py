@@ -15,6 +15,7 @@ from typing import Any
 import tmemstore
 from tmemstore.bench import machine, supply
 from tmemstore.bench.arena import PAGE
+from tmemstore.bench.baselines import cma
 from tmemstore.bench.baselines import device as devices
 from tmemstore.bench.baselines import run as baselines
 from tmemstore.bench.fill import ALL, INTERLEAVE_POINTS, InterleavedFill
@@ -44,6 +45,7 @@ class Arguments:
     known of the device, as for ``tmemstore.open``; None: measured at open; "emulate:..." without ``spill`` keeps its
     data in RAM.  ``escape_bytes``: RAM outside the region that pages may be moved to.
     ``pages``: "live" or the path of a ``.npy`` file.  ``baselines``: names of the systems to compare with.
+    ``baseline_calls``: of each pins, ratio and size of a model.
     ``virtual``: an emulated device and the CPU's work take modelled time only.  Raises ValueError, naming the argument,
     for what cannot be measured.
     """
@@ -60,6 +62,7 @@ class Arguments:
     pages: str = LIVE
     near: str = "."
     baselines: tuple[str, ...] = ()
+    baseline_calls: int = cma.CALLS
     virtual: bool = False
 
     def __post_init__(self) -> None:
@@ -84,6 +87,8 @@ class Arguments:
             raise ValueError("--ratios takes frontswap percentages from 0 to 100, for example --ratios 0,50,100")
         if self.repeats < 1:
             raise ValueError(f"--repeats is {self.repeats}; it must be at least 1")
+        if self.baseline_calls < 1:
+            raise ValueError(f"--baseline-calls is {self.baseline_calls}; it must be at least 1")
         if self.deadline_ns is not None and self.deadline_ns <= 0:
             raise ValueError("--deadline must be longer than nothing")
         if self.virtual and not (self.storage or "").startswith(_EMULATED):
@@ -138,7 +143,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
             "pages": arguments.pages,
             "seed": supply.SEED,
         }
-        | ({"baselines": list(arguments.baselines)} if arguments.baselines else {}),
+        | _compared_with(arguments),
         "pages": source.describe(),
         "rows": rows,
         **compared,
@@ -146,6 +151,12 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
         "commit": commit,
         "remarks": machine.remarks(before, _spreads(rows)),
     }
+
+
+def _compared_with(arguments: Arguments) -> dict[str, Any]:
+    if not arguments.baselines:
+        return {}
+    return {"baselines": list(arguments.baselines), "baseline_calls": arguments.baseline_calls}
 
 
 def _compare(
@@ -165,6 +176,7 @@ def _compare(
             pages,
             device,
             seed=supply.SEED,
+            calls=arguments.baseline_calls,
             say=lambda text: say(text, 1.0),
         )
     }

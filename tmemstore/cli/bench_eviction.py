@@ -101,6 +101,14 @@ def add_parser(commands: Any) -> None:
         help="systems to compare with, from cma, gcma and zram, separated by commas: models on the same pages, or the "
         "kernel's own zram where there is root, each with a card of what it holds and leaves out (default: none)",
     )
+    add(
+        "--baseline-calls",
+        type=whole(1),
+        default="100",
+        metavar="N",
+        help="calls of the model of cma, for each number of pins, ratio and size: 100 carry a p99, 1000 a p99.9 "
+        "(default: 100)",
+    )
     add_results(add)
     parser.set_defaults(run=run)
 
@@ -138,6 +146,7 @@ def run(options: argparse.Namespace) -> int:
             virtual=options.virtual,
             near=str(options.out),
             baselines=tuple(dict.fromkeys(options.baseline or ())),
+            baseline_calls=options.baseline_calls,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tmemstore.report.drawing import COLOURS, Cell, Drawing
@@ -57,17 +58,16 @@ def _row(element: Row, size_bytes: int, percent: int) -> Row | None:
 
 
 def _drawing(elements: Sequence[Row], size_bytes: int, percent: int) -> Drawing:
-    curves: dict[str, tuple[list[float], int]] = {}
+    curves: dict[str, Curve] = {}
     for element in elements:
         name = _SHOWN.get((element["system"], element["setting"]))
         row = _row(element, size_bytes, percent)
         if name is not None and row is not None and row["calls"]:
-            curves[name] = ([sample / _MS for sample in row["latency_samples_ns"]], row["calls"])
+            curves[name] = _curve(row)
     size, ratio = size_text(size_bytes), f"{100 - percent}:{percent}"
-    longest = max((len(samples) for samples, _ in curves.values()), default=0)
+    longest = max((len(curve.times_ms) for curve in curves.values()), default=0)
     table: list[list[Cell]] = [
-        [number + 1, *(samples[number] if number < len(samples) else None for samples, _ in curves.values())]
-        for number in range(longest)
+        [number + 1, *(cell for curve in curves.values() for cell in curve.cells(number))] for number in range(longest)
     ]
     return Drawing(
         f"systems-{size.replace(' ', '')}",
@@ -76,20 +76,42 @@ def _drawing(elements: Sequence[Row], size_bytes: int, percent: int) -> Drawing:
         "is of a system that failed the others. Of CMA and GCMA it is a model; what it holds and leaves out stands in "
         "the result, and what the pages that left cost afterwards in its table.",
         lambda figure: _draw(figure, curves, f"{size}, {ratio}"),
-        ["call, from the fastest on", *(f"{name} ms" for name in curves)],
+        ["time (ms)", *(column for name in curves for column in (name, "share of the calls"))],
         table,
+        kind="steps",
+        log_x=True,
     )
 
 
-def _draw(figure: Figure, curves: Mapping[str, tuple[Sequence[float], int]], title: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Times, the shortest first, and the share of all calls that had their range by each."""
+
+    times_ms: Sequence[float]
+    shares: Sequence[float]
+
+    def cells(self, number: int) -> tuple[Cell, Cell]:
+        """Return a point of it, or nothing beyond its end."""
+        return (self.times_ms[number], self.shares[number]) if number < len(self.times_ms) else (None, None)
+
+
+def _curve(row: Row) -> Curve:
+    """Return the curve of a row; of more samples than it holds it has some at even ranks."""
+    samples = row["latency_samples_ns"]
+    count, gaps = row["calls"] - row["failed"], max(1, len(samples) - 1)
+    ranks = [1 + number * (count - 1) // gaps for number in range(len(samples))]
+    return Curve([sample / _MS for sample in samples], [rank / row["calls"] for rank in ranks])
+
+
+def _draw(figure: Figure, curves: Mapping[str, Curve], title: str) -> None:
     axes = figure.add_subplot()
-    last = max((samples[-1] for samples, _ in curves.values() if samples), default=1.0)
-    for number, (name, (samples, calls)) in enumerate(curves.items()):
-        shares = [(at + 1) / calls for at in range(len(samples))]
+    last = max((curve.times_ms[-1] for curve in curves.values() if curve.times_ms), default=1.0)
+    for number, (name, curve) in enumerate(curves.items()):
         style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linestyle": _STYLES[number % len(_STYLES)]}
-        begin = samples[0] if samples else last
-        ends = (shares[-1] if shares else 0.0, 2 * last)
-        axes.step([begin, *samples, ends[1]], [0, *shares, ends[0]], where="post", linewidth=1.8, label=name, **style)
+        begin = curve.times_ms[0] if curve.times_ms else last
+        end = curve.shares[-1] if curve.shares else 0.0
+        times, shares = [begin, *curve.times_ms, 2 * last], [0, *curve.shares, end]
+        axes.step(times, shares, where="post", linewidth=1.8, label=name, **style)
     axes.set_xscale("log")
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("time (ms)")

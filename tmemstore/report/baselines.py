@@ -9,16 +9,17 @@ from tmemstore.report.baseline_drawing import nearest_percent
 from tmemstore.report.tables import milliseconds, size_text
 
 _MIB = 1 << 20
-_LINE = "{:<27} {:>5} {:>5} {:>6} {:>5} {:>5} {:>5} {:>5} {:>7}"
-_HEAD = ("", "p50", "max", "failed", "took", "lost", "MiB", "MiB", "refault")
-_UNITS = ("", "ms", "ms", "%", "ms", "pages", "cop.", "wr.", "ms/MiB")
+_LINE = "{:<25} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>6}"
+_HEAD = ("", "p50", "p99.9", "max", "fails", "took", "lost", "MiB", "MiB", "again")
+_UNITS = ("", "ms", "ms", "ms", "%", "ms", "pages", "cop.", "wr.", "ms/MiB")
 _RULES = (
-    "p50, max   of the calls that got a range",
-    "failed     of all calls; how long one took until it gave up (p50), and how many",
+    "p50 to max of the calls that got a range; a p99.9 takes 1000 of them",
+    "           (--baseline-calls), but where each call takes the same",
+    "fails      of all calls; how long one took until it gave up (p50), and how many",
     "           clean pages it had dropped by then (mean)",
     "MiB        copied and written, for each MiB handed over; gcma wrote when the",
     "           pages were stored",
-    "refault    the device's time to read back what left, if all is asked for again",
+    "again      the device's time to read back what left, if all is asked for again",
     "zram       the same pages out to it and back: no contiguous range comes of it",
     "cma        pins per 32768 pages, middle cost; the JSON holds the cards, what",
     "           is modelled and what is not, all ratios and all costs",
@@ -54,8 +55,7 @@ def _lines(elements: Sequence[Mapping[str, Any]], percent: int, size_bytes: int)
             continue
         yield _LINE.format(
             name,
-            milliseconds(row["latency_ns"]["p50"]),
-            milliseconds(row["latency_ns"]["max"]),
+            *(milliseconds(row["latency_ns"][name]) for name in ("p50", "p999", "max")),
             f"{100 * row['failed'] / row['calls']:.0f}" if row["calls"] else "-",
             milliseconds(row["failed_ns"]["p50"]),
             _mean(row["pages_destroyed_by_failed"], row["failed"]),
@@ -73,7 +73,7 @@ def _name(element: Mapping[str, Any]) -> str | None:
     pins, _, cost = setting.rpartition(", ")
     if pins == "no pins":
         return f"{system}, {setting}"
-    return f"cma {pins}" if cost == "middle cost" else None
+    return f"  {pins}" if cost == "middle cost" else None
 
 
 def _mean(total: int | None, count: int) -> str:

@@ -33,7 +33,7 @@ class Drawing:
     """``name``: of its files. ``caption``: what a reader sees in it. ``draw``: onto a figure of matplotlib.
 
     ``columns``, ``rows``: what is drawn, the first column along the x axis; None where there is nothing. ``kind``: how
-    gnuplot is to draw it.
+    gnuplot is to draw it; "steps": the columns behind the first are pairs, of x and of y.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Drawing:
     draw: Callable[[Figure], None]
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    kind: Literal["lines", "bars"] = "lines"
+    kind: Literal["lines", "bars", "steps"] = "lines"
     log_x: bool = False
 
     def svg(self) -> str:
@@ -69,14 +69,18 @@ class Drawing:
         return [data, script]
 
     def _script(self) -> str:
-        bars = self.kind == "bars"
-        style = "set style data linespoints\n"
-        if bars:
-            style = "set style data histograms\nset style fill pattern border\nset xtics rotate by -30\n"
-        using = "u {}:xtic(1)" if bars else "u 1:{}"
+        style, using, by = {
+            "lines": ("set style data linespoints\n", "u 1:{0}", 1),
+            "bars": (
+                "set style data histograms\nset style fill pattern border\nset xtics rotate by -30\n",
+                "u {0}:xtic(1)",
+                1,
+            ),
+            "steps": ("set style data steps\n", "u {0}:{1}", 2),
+        }[self.kind]
         series = ", ".join(
-            f"'{self.name}.dat' {using.format(number)} t columnheader({number})"
-            for number in range(2, len(self.columns) + 1)
+            f"'{self.name}.dat' {using.format(number, number + 1)} t columnheader({number})"
+            for number in range(2, len(self.columns) + 1, by)
         )
         return (
             f"# gnuplot {self.name}.gp > {self.name}.svg\n"

@@ -125,17 +125,18 @@ class Clock:
 
 
 class Model:
-    """The area of a region of ``region_bytes``, what it costs to copy a page and to wait for one."""
+    """The area of a region of ``region_bytes``, what it costs to copy a page and to wait for one; calls of each row."""
 
-    def __init__(self, region_bytes: int, copies: Copies, device: Device) -> None:
+    def __init__(self, region_bytes: int, copies: Copies, device: Device, calls: int = CALLS) -> None:
         self._frames = pages_of(region_bytes)
+        self._calls = calls
         self._copies = copies
         self._device = device
 
     def elements(self, ratios: Sequence[int], sizes_bytes: Sequence[int], seed: int) -> Iterator[dict[str, Any]]:
         """Yield an element for each of the pins and costs; sizes in bytes, ratios in percent of anonymous pages."""
         for pins in settings():
-            setting = Setting(pins, calls=CALLS, seed=seed)
+            setting = Setting(pins, calls=self._calls, seed=seed)
             cells = [self.measure(setting, percent, size) for percent in ratios for size in sizes_bytes]
             for number, cost in enumerate(COSTS):
                 yield {

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tmemstore.bench.arena import PAGE
 from tmemstore.bench.baselines.device import Device
-from tmemstore.bench.quantiles import FEW_SAMPLES, nearest_rank
+from tmemstore.bench.quantiles import CARRIED_FROM, carried, nearest_rank
 
-KEPT_SAMPLES = 1000
-_FEW_FOR_P999 = 1000
+KEPT_SAMPLES = 200
+"""Of each row; there are some hundreds of rows, and a result may not be larger than 16 MiB."""
+_PERMILLES = {"p50": 500, "p99": 990, "p999": 999, "max": 1000}
 _MIB = 1 << 20
 
 
@@ -32,6 +33,7 @@ class Calls:
     """All calls at one ratio and size.  Times in ns, counts summed over the calls, those that failed included.
 
     ``pages_destroyed``: clean pages that failed calls had dropped.  ``None``: the system does not count it.
+    ``constant``: every call takes the same, so that one stands for any number and carries every quantile.
     """
 
     frontswap_percent: int
@@ -44,6 +46,7 @@ class Calls:
     bytes_written: int = 0
     bytes_copied_really: int | None = 0
     refaults: int | None = None
+    constant: bool = False
 
     def add(self, dropped: int, copied_bytes: int, really_bytes: int, *, destroyed: int) -> None:
         """Add the pages that one call dropped, those among them that it destroyed, and the bytes it copied."""
@@ -60,15 +63,19 @@ class Calls:
         mib = len(self.latency_ns) * self.size_bytes / _MIB
         refaults = self.pages_dropped if self.refaults is None else self.refaults
         refault_ns = device.refault_ns(refaults)
+        names = carried(len(self.latency_ns))
+        if self.constant:
+            names = list(CARRIED_FROM)
         return {
             "frontswap_percent": self.frontswap_percent,
             "size_bytes": self.size_bytes,
             "calls": len(self.latency_ns) + len(self.failed_ns),
             "failed": len(self.failed_ns),
-            "latency_ns": quantiles(self.latency_ns),
+            "latency_ns": quantiles(self.latency_ns, names),
+            "quantiles_carried": names,
             "latency_samples_ns": thinned(self.latency_ns),
             "latency_count": len(self.latency_ns),
-            "failed_ns": quantiles(self.failed_ns),
+            "failed_ns": quantiles(self.failed_ns, carried(len(self.failed_ns))),
             "pages_dropped_per_mib": _per(self.pages_dropped, mib),
             "bytes_copied_per_mib": _per(self.bytes_copied, mib),
             "bytes_written_per_mib": _per(self.bytes_written, mib),
@@ -79,18 +86,16 @@ class Calls:
         }
 
 
-def quantiles(samples: Sequence[int]) -> dict[str, int | None]:
-    """Return nearest-rank p50, p99, p999 and max; None for those that the samples are too few for (100, 1000)."""
-    return {
-        "p50": nearest_rank(samples, 500) if samples else None,
-        "p99": nearest_rank(samples, 990) if len(samples) >= FEW_SAMPLES else None,
-        "p999": nearest_rank(samples, 999) if len(samples) >= _FEW_FOR_P999 else None,
-        "max": max(samples) if samples else None,
-    }
+def quantiles(samples: Sequence[int], names: Collection[str]) -> dict[str, int | None]:
+    """Return nearest-rank p50, p99, p999 and max; None for those that are not among ``names``: those to be had."""
+    return {name: nearest_rank(samples, permille) if name in names else None for name, permille in _PERMILLES.items()}
 
 
 def thinned(samples: Sequence[int], most: int = KEPT_SAMPLES) -> list[int]:
-    """Return the samples sorted; of more than ``most``, so many at even ranks, the smallest and the largest kept."""
+    """Return the samples sorted; of more than ``most``, so many at even ranks, the smallest and the largest kept.
+
+    Number i of those that are kept has rank 1 + i * (samples - 1) // (most - 1).
+    """
     ranked = sorted(samples)
     if len(ranked) <= most:
         return ranked

@@ -23,7 +23,7 @@ CARD = Card(
         "The refault figure assumes that each dropped page is asked for again, by one read of the device.",
     ),
     leaves_out=(
-        "The published tables; the cost is a declared range, and nothing of GCMA's code was measured here.",
+        "The published tables (--published prints them); nothing of GCMA's code was measured here.",
         "Waiting for locks, and for pages that are being used just then.",
         "Eviction by one LRU a kind when the area is full: it decides what is in the window, not what a call takes.",
         "Swap pages that were overwritten or invalidated before the call: their writes come on top.",
@@ -46,7 +46,7 @@ def elements(ratios: Sequence[int], sizes_bytes: Sequence[int], device: Device) 
 def _row(percent: int, size_bytes: int, drop_ns: int, device: Device) -> dict[str, Any]:
     pages = pages_of(size_bytes)
     swap = round(pages * percent / 100)
-    calls = Calls(percent, size_bytes, pages_dropped=pages, bytes_written=swap * PAGE)
+    calls = Calls(percent, size_bytes, pages_dropped=pages, bytes_written=swap * PAGE, constant=True)
     calls.latency_ns.append(pages * drop_ns)
     refaults_ns = device.refault_ns(swap)
     return calls.row(device) | {"refaults_of_frontswap": swap, "refaults_of_frontswap_ns": refaults_ns}

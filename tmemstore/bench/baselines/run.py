@@ -39,11 +39,13 @@ def measure(
     device: Device,
     *,
     seed: int,
+    calls: int = cma.CALLS,
     say: Callable[[str], None] = lambda _text: None,
 ) -> list[dict[str, Any]]:
     """Return an element for ours and for each baseline and setting.  Raises ValueError for a name that is none.
 
     ``rows``: of this run; the baselines have the same ratios and sizes.  ``pages``: uint8[n, 4096], what is copied.
+    ``calls``: of CMA's model, for each row and pins.  GCMA's takes the same each time, and zram's is real: 5 of them.
     """
     check(names)
     ratios = tuple(dict.fromkeys(row["frontswap_percent"] for row in rows))
@@ -54,9 +56,9 @@ def measure(
         elements += gcma.elements(ratios, sizes, device)
     if cma.SYSTEM in names:
         say("baseline cma")
-        calls = len(settings()) * len(ratios) * len(sizes) * cma.CALLS
-        copies = Copies(pages, max(_FEWEST_PAGES, _COPIED_PAGES // calls), seed)
-        elements += cma.Model(region_bytes, copies, device).elements(ratios, sizes, seed)
+        all_calls = len(settings()) * len(ratios) * len(sizes) * calls
+        copies = Copies(pages, max(_FEWEST_PAGES, _COPIED_PAGES // all_calls), seed)
+        elements += cma.Model(region_bytes, copies, device, calls).elements(ratios, sizes, seed)
     if zram.SYSTEM in names:
         say("baseline zram")
         elements += zram.elements(ratios, sizes, pages, device)
