@@ -41,6 +41,7 @@ examples:
   tmemstore bench eviction --region 32MiB --size 8MiB,32MiB --format json
   tmemstore bench eviction --storage emulate:sd-a2 --ratios 0,10,20
   tmemstore bench eviction --storage emulate:emmc5.1 --baseline cma,gcma
+  tmemstore bench eviction --published --ratios 29 --repeats 32
 
 {EXIT_CODES}"""
 
@@ -109,6 +110,12 @@ def add_parser(commands: Any) -> None:
         help="calls of the model of cma, for each number of pins, ratio and size: 100 carry a p99, 1000 a p99.9 "
         "(default: 100)",
     )
+    add(
+        "--published",
+        action="store_true",
+        help="print the latencies that were published of GCMA and CMA in 2014 and 2015, on a CuBox i4, beside ours; "
+        "the ranges asked for are then by default of their sizes, 1 to 32000 pages",
+    )
     add_results(add)
     parser.set_defaults(run=run)
 
@@ -131,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
     from tmemstore.bench import eviction
 
     try:
-        sizes = options.size or dict.fromkeys((min(64 << 20, options.region), options.region))
+        sizes = options.size or _sizes(options)
         arguments = eviction.Arguments(
             region_bytes=options.region,
             sizes_bytes=tuple(dict.fromkeys(sizes)),
@@ -156,18 +163,14 @@ def run(options: argparse.Namespace) -> int:
     with output.progress(wanted=not options.quiet) as show:
         document = eviction.run(arguments, show)
     document["arguments"] |= {"out": str(options.out), "format": options.format}
+    if options.published:
+        document["arguments"]["published"] = True
     document["command"] = shlex.join(["tmemstore", *options.command_line])
     written = _save(document, options.out, quiet=options.quiet)
     if options.format == "json":
         output.write(output.json_text(document))
     else:
-        from tmemstore.report.tables import eviction_table
-
-        output.write(eviction_table(document))
-        if "baselines" in document:
-            from tmemstore.report.baselines import baselines_table
-
-            output.write("\n" + baselines_table(document))
+        output.write(_tables(document))
     if not options.quiet:
         for path in written:
             output.remark(f"wrote {path}")
@@ -179,6 +182,27 @@ def run(options: argparse.Namespace) -> int:
                     f"{row['worst_chunk_deviation_points']:.1f} points off the ratio; 2 are allowed"
                 )
     return exit_code(document)
+
+
+def _sizes(options: argparse.Namespace) -> list[int]:
+    if options.published:
+        from tmemstore.report import published
+
+        return [pages * published.PAGE_BYTES for pages in published.PAGES]
+    return [min(64 << 20, options.region), options.region]
+
+
+def _tables(document: dict[str, Any]) -> str:
+    from tmemstore.report.baselines import baselines_table
+    from tmemstore.report.published import published_table
+    from tmemstore.report.tables import eviction_table
+
+    tables = [eviction_table(document)]
+    if "baselines" in document:
+        tables.append(baselines_table(document))
+    if document["arguments"].get("published"):
+        tables.append(published_table(document))
+    return "\n".join(tables)
 
 
 def exit_code(document: dict[str, Any]) -> int:

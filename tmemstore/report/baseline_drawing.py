@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tmemstore.report.drawing import COLOURS, Cell, Drawing
-from tmemstore.report.tables import size_text
+from tmemstore.report.tables import nearest_percent, size_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SHOWN_PERCENT = 29
-"""Of all ratios the one nearest to this is shown: 71:29, which the question was asked about."""
 
 _MS = 1_000_000
 _SHOWN = {
@@ -34,12 +31,6 @@ def baseline_drawings(document: Mapping[str, Any]) -> Iterator[Drawing]:
     elements: Sequence[Row] = document.get("baselines", ())
     for size_bytes in dict.fromkeys(row["size_bytes"] for element in elements[:1] for row in element["rows"]):
         yield _drawing(elements, size_bytes, nearest_percent(document))
-
-
-def nearest_percent(document: Mapping[str, Any]) -> int:
-    """Return the ratio that is shown, as the share of frontswap."""
-    ratios = {int(row["frontswap_percent"]) for row in document["rows"]}
-    return min(ratios, key=lambda ratio: (abs(ratio - SHOWN_PERCENT), ratio))
 
 
 def refused_share(document: Mapping[str, Any], size_bytes: int) -> float | None:

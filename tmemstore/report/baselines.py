@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tmemstore.report.baseline_drawing import nearest_percent
-from tmemstore.report.tables import milliseconds, size_text
+from tmemstore.report.tables import milliseconds, nearest_percent, size_text
 
 _MIB = 1 << 20
 _LINE = "{:<25} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>6}"

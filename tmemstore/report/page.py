@@ -6,14 +6,15 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tmemstore.report.baseline_drawing import nearest_percent, refused_share
+from tmemstore.report.baseline_drawing import refused_share
 from tmemstore.report.baselines import baselines_table
 from tmemstore.report.copy import copy_table
 from tmemstore.report.deadline import deadline_table
 from tmemstore.report.drawing import Drawing
 from tmemstore.report.ops import ops_table
+from tmemstore.report.published import published_table
 from tmemstore.report.result_drawings import drawings_of
-from tmemstore.report.tables import device_text, eviction_table, size_text
+from tmemstore.report.tables import device_text, eviction_table, nearest_percent, size_text
 
 Document = Mapping[str, Any]
 
@@ -140,8 +141,12 @@ def _result(name: str, document: Document) -> Iterator[str]:
 
 def _table(document: Document) -> str:
     try:
-        table = _TABLES[document["schema"]](document)
-        return table + "\n" + baselines_table(document) if "baselines" in document else table
+        tables = [_TABLES[document["schema"]](document)]
+        if "baselines" in document:
+            tables.append(baselines_table(document))
+        if document["arguments"].get("published"):
+            tables.append(published_table(document))
+        return "\n".join(tables)
     except KeyError as error:  # a result of an earlier state of its schema
         return f"There is no table: the result has no {error}."
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+SHOWN_PERCENT = 29
+"""Of all ratios the one nearest to this is shown: 71:29, which the question was asked about."""
+
 _MS = 1_000_000
 _MIB = 1 << 20
 _CARRIED_FROM = {"p99": 100, "p999": 1000}
@@ -61,6 +64,12 @@ def size_text(size_bytes: int) -> str:
         if size_bytes >= factor and size_bytes % factor == 0:
             return f"{size_bytes // factor} {unit}"
     return f"{size_bytes} B"
+
+
+def nearest_percent(document: Mapping[str, Any]) -> int:
+    """Return the ratio that is shown, as the share of frontswap."""
+    ratios = {int(row["frontswap_percent"]) for row in document["rows"]}
+    return min(ratios, key=lambda ratio: (abs(ratio - SHOWN_PERCENT), ratio))
 
 
 def carries(name: str, count: int) -> bool:
