@@ -142,10 +142,10 @@ class PageCache:
         if count == 1:
             slot = into.start
             found = self._fs.get_page(int(self._inode[slot]), int(self._index[slot]), self._buffers[slot])
-            missing = [] if found else [0]
+            missing: Sequence[int] = [] if found else [0]
         else:
             hits = self._fs.get_page_many(self._inode[into], self._index[into], self._memory[into])
-            missing = np.flatnonzero(~hits).tolist()
+            missing = np.flatnonzero(~hits).tolist() if hits.any() else range(count)
         self.counts.copy_ns += time.perf_counter_ns() - began_ns
         self.counts.cleancache += count - len(missing)
         yield from ((missing[begin], missing[end - 1] + 1) for begin, end in _runs(missing, missing))
@@ -172,9 +172,23 @@ class PageCache:
 
 
 def _runs(numbers: Sequence[int], others: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Give [begin, end) of the places at which both sequences go up by one each."""
+    """Give [begin, end) of the places at which both sequences go up by one each.
+
+    Most often that is everywhere, and then there is no loop over them here: a job with a store would pay for it, which
+    in a kernel costs nothing, and one without would not.
+    """
+    if _straight(numbers) and (others is numbers or _straight(others)):
+        yield 0, len(numbers)
+        return
     begin = 0
     for at in range(1, len(numbers) + 1):
         if at == len(numbers) or numbers[at] != numbers[at - 1] + 1 or others[at] != others[at - 1] + 1:
             yield begin, at
             begin = at
+
+
+def _straight(numbers: Sequence[int]) -> bool:
+    """Return whether they go up by one each; none at all do not."""
+    if not numbers or isinstance(numbers, range):
+        return bool(numbers)
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
