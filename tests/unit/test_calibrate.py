@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tmemstore
+from tmemstore.bench import machine
 from tmemstore.cli.main import build_parser, main
 from tmemstore.report.profile import profile_table
 from tmemstore.storage import calibrate, cells, cpu, plan, target
@@ -227,6 +229,7 @@ class TestCpu:
 class TestCommand:
     def test_json_is_one_document_and_loads(self, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(machine, "remarks", lambda _before: ["noisy machine: much else goes on"])
         arguments = ["calibrate", "--spill", "spill.img", "--budget", "400ms", "--limit", "16MiB"]
         assert main([*arguments, "--output", "card.json", "--format", "json"]) == 0
         output, remarks = capsys.readouterr()
@@ -236,6 +239,12 @@ class TestCommand:
         assert document["arguments"]["limit_bytes"] == LIMIT
         assert document["machine"]["cores"] >= 1
         assert document["measurements"]["cells"]
+        assert document["arguments"]["seed"] >= 0
+        assert {"commit", "load_average_before", "swap_used_bytes_before"} <= {*document, *document["machine"]}
+        assert document["command"] == shlex.join(["tmemstore", *arguments, "--output", "card.json", "--format", "json"])
+        # What makes the machine noisy is said in the result and by the command.
+        assert document["remarks"] == ["noisy machine: much else goes on"]
+        assert "noisy machine: much else goes on" in remarks
         assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
         assert main(["calibrate", "--from", "card.json", "--quiet"]) == 0
         shown, remarks = capsys.readouterr()

@@ -7,7 +7,7 @@ import pytest
 
 import tmemstore
 from tmemstore.bench import copy, copy_jobs
-from tmemstore.bench.pagecache import Disk, PageCache
+from tmemstore.bench.pagecache import Disk, PageCache, _runs
 from tmemstore.cli import bench_copy
 from tmemstore.cli.main import main
 from tmemstore.report.copy import copy_table
@@ -83,6 +83,23 @@ def test_another_page_than_was_asked_for_is_noticed(disk):
         cache.read(0, 5, 1)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "others", "runs"),
+    [
+        ([], [], []),
+        ([7], [3], [(0, 1)]),
+        ([4, 5, 6], [1, 2, 3], [(0, 3)]),
+        (range(3), range(3), [(0, 3)]),
+        ([4, 5, 6], [1, 3, 4], [(0, 1), (1, 3)]),
+        ([4, 6, 5], [1, 2, 3], [(0, 1), (1, 2), (2, 3)]),
+        ([4, 9, 6], [4, 9, 6], [(0, 1), (1, 2), (2, 3)]),
+        ([9, 10, 2, 3], [5, 6, 7, 8], [(0, 2), (2, 4)]),
+    ],
+)
+def test_runs_are_the_places_where_both_go_up_by_one(numbers, others, runs):
+    assert list(_runs(numbers, others)) == runs
+
+
 # ---- the jobs ------------------------------------------------------------------------------------
 
 
@@ -155,6 +172,7 @@ def test_a_row_for_each_job_and_mode(document):
     ]
     assert document["schema"] == "tmemstore.bench.copy/1"
     assert {"machine", "arguments", "commit", "remarks", "wall_ns"} <= set(document)
+    assert document["machine"]["spill"]["filesystem"]
     json.dumps(document, allow_nan=False)
 
 

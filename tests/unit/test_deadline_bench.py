@@ -320,6 +320,7 @@ class TestCommand:
         assert document["arguments"]["confidence"] == 0.999
         assert {"load_average_before", "swap_used_bytes_before"} <= set(document["machine"])
         assert {"commit", "remarks"} <= set(document)
+        assert document["machine"]["spill"]["filesystem"] is None
 
     def test_a_real_device_leaves_nothing_behind(self, pages_file, tmp_path, capfd):
         assert cli(pages_file, tmp_path, "--storage", "real", "--gap", "1ms") == 0

@@ -115,7 +115,7 @@ class TestCommand:
         output, remarks = capsys.readouterr()
         document = json.loads(output)
         assert document["schema"] == "tmemstore.bench.ops/1"
-        assert {"load_average_before", "swap_used_bytes_before"} <= set(document["machine"])
+        assert {"load_average_before", "swap_used_bytes_before", "spill"} <= set(document["machine"])
         assert "commit" in document
         assert remarks.splitlines() == [f"wrote {tmp_path / 'ops.json'}", *document["remarks"]]
         assert document["command"].startswith("tmemstore bench ops --groups start")

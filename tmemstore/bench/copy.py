@@ -84,7 +84,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     spreads = {f"{row['job']}, {row['mode']}": row["spread_percent"] for row in rows}
     return {
         "schema": SCHEMA,
-        "machine": machine.describe() | before,
+        "machine": machine.describe() | before | {"spill": machine.storage_facts(arguments.near)},
         "arguments": {name: value for name, value in asdict(arguments).items() if name != "near"},
         "pages": {"source": "numbered", "count": max(job.pages for job in jobs)},
         "rows": rows,

@@ -46,7 +46,7 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
         checked = bench.check_all()
         document = {
             "schema": SCHEMA,
-            "machine": machine.describe() | before,
+            "machine": machine.describe() | before | {"spill": _device(arguments, tm)},
             "arguments": {name: value for name, value in asdict(arguments).items() if name != "near"},
             "pages": source.describe(),
             "pages_verified": checked,
@@ -60,6 +60,12 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
         }
     say("done", 1.0)
     return document
+
+
+def _device(arguments: Arguments, tm: tmemstore.Controller) -> dict[str, object]:
+    emulated = arguments.storage.startswith(EMULATED)
+    facts = machine.storage_facts(None if emulated else arguments.near)
+    return facts | {"direct": tm.spill is not None and tm.spill.direct}
 
 
 def _open(arguments: Arguments, stack: ExitStack) -> tmemstore.Controller:

@@ -225,15 +225,10 @@ def _size(size_bytes: int) -> str:
 
 
 def _store_facts(tm: tmemstore.Controller, spill: str | None) -> dict[str, object]:
-    filesystem, device = (None, None) if spill is None else machine.mount_of(spill)
     return {
         "copy_variant": tm.region.copy_variant,
         "region_notes": list(tm.region.notes),
-        "spill": {
-            "filesystem": filesystem,
-            "device": device,
-            "direct": tm.spill is not None and tm.spill.direct,
-        },
+        "spill": machine.storage_facts(spill) | {"direct": tm.spill is not None and tm.spill.direct},
     }
 
 

@@ -56,6 +56,12 @@ def mount_of(path: str | os.PathLike[str]) -> tuple[str, str]:
     return kind, source
 
 
+def storage_facts(path: str | os.PathLike[str] | None) -> dict[str, object]:
+    """Return which file system and device a file is on, as ``spill`` of a result's machine; None: it has no file."""
+    filesystem, device = (None, None) if path is None else mount_of(path)
+    return {"filesystem": filesystem, "device": device}
+
+
 def in_memory(path: str | os.PathLike[str]) -> bool:
     """Return whether ``path`` is on a file system that lives in RAM."""
     return mount_of(path)[0] in _RAM_FILESYSTEMS

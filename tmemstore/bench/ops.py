@@ -66,7 +66,9 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     say("done", 1.0)
     return {
         "schema": SCHEMA,
-        "machine": machine.describe() | before | {"copy_variant": nontemporal_variant()},
+        "machine": machine.describe()
+        | before
+        | {"copy_variant": nontemporal_variant(), "spill": machine.storage_facts(arguments.near)},
         "arguments": {name: value for name, value in asdict(arguments).items() if name != "near"},
         "pages": found.describe(),
         "rows": [row.to_document() for row in rows],

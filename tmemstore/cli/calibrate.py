@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
-from tmemstore.cli import output
+from tmemstore.cli import output, results
 from tmemstore.cli.usage import EXIT_CODES, UsageError, add_format, size, time_ns
 from tmemstore.units import format_size, format_time_ns
 
@@ -70,9 +71,10 @@ def run(options: argparse.Namespace) -> int:
     document = _read(options.source) if options.source is not None else _measure(options)
     document["arguments"] |= {"output": None if options.output is None else str(options.output)}
     document["arguments"] |= {"format": options.format}
+    document["command"] = shlex.join(["tmemstore", *options.command_line])
     if options.output is not None:
         try:
-            options.output.write_text(output.json_text(document), encoding="utf-8")
+            results.save(document, options.output)
         except OSError as error:
             raise _not_writable(options.output, error) from error
     if options.format == "json":
@@ -83,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
         output.write(profile_table(document))
     if options.output is not None and not options.quiet:
         output.remark(f"wrote {options.output}")
+    if not options.quiet:
+        output.remarks_of(document)
     return 0
 
 
@@ -90,13 +94,14 @@ def _read(source: str) -> dict[str, Any]:
     """Return the document of a saved profile; of the machine it was measured on nothing is known here."""
     from tmemstore import StorageProfile
 
-    return StorageProfile.load(source).to_document() | {"arguments": {"from": source}}
+    return StorageProfile.load(source).to_document() | {"arguments": {"from": source}, "remarks": []}
 
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
     from tmemstore.bench import machine
-    from tmemstore.storage import calibrate
+    from tmemstore.storage import calibrate, cells
 
+    before, commit = machine.condition(), machine.commit()
     try:
         at_most = calibrate.planned_bytes(options.limit)
     except ValueError as error:
@@ -117,14 +122,17 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
             progress=show,
         )
     return found.profile.to_document() | {
-        "machine": machine.describe(),
+        "machine": machine.describe() | before,
         "arguments": {
             "spill": options.spill,
             "budget_ns": options.budget,
             "limit_bytes": options.limit,
             "overwrite": options.overwrite,
+            "seed": cells.SEED,
         },
         "measurements": found.measurements(),
+        "commit": commit,
+        "remarks": machine.remarks(before),
     }
 
 

@@ -27,7 +27,7 @@ _CACHES: Final = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNKNOWN_CACHE_BYTES: Final = 16 << 20
 _NO_CODEC_NS: Final = 20_000
 _HEAP: Final = 0x7F12_0000_0000
-_SEED: Final = 1
+SEED: Final = 1
 
 Times = list[int]
 
@@ -164,7 +164,7 @@ def _measure_copies(effort: _Effort) -> tuple[Times, Times]:
     source[:: PAGE_SIZE // 2] = b"\1" * -(-len(source) // (PAGE_SIZE // 2))  # all of it is there, not a page of zeroes
     target = memoryview(bytearray(effort.pieces * PAGE_SIZE))
     target[::PAGE_SIZE] = bytes(effort.pieces)
-    draw = random.Random(_SEED)  # noqa: S311 - places in memory, no secrets
+    draw = random.Random(SEED)  # noqa: S311 - places in memory, no secrets
 
     def each_ns(size: int) -> int:
         starts = range(0, len(target), PAGE_SIZE)
@@ -233,7 +233,7 @@ def _measure_codecs(effort: _Effort) -> _Codecs:
 
 def _pages(count: int) -> Iterator[bytes]:
     """Pages that compress to about half, as memory does: words of a text, addresses, noise, zeroes."""
-    draw = random.Random(_SEED)  # noqa: S311 - the same pages each time, no secrets
+    draw = random.Random(SEED)  # noqa: S311 - the same pages each time, no secrets
     words = [bytes(draw.choices(range(ord("a"), ord("z") + 1), k=7)) for _ in range(256)]
     ranks = [1 / rank for rank in range(1, len(words) + 1)]
     part = PAGE_SIZE // 4
