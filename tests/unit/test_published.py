@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tmemstore.cli.main import main
-from tmemstore.report.page import report_page
+from tmemstore.report.page import headline, report_page
 from tmemstore.report.published import LETTERS, PAGES, published_table
+from tmemstore.report.result_drawings import drawings_of
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "golden" / "eviction.json").read_text(encoding="utf-8"))
 
@@ -63,6 +64,27 @@ def test_the_page_has_them_where_the_run_asked_for_them():
     assert "gcma.zram 2015*" in report_page([("x.json", asked)])
     asked["arguments"]["published"] = False
     assert "gcma.zram 2015*" not in report_page([("x.json", asked)])
+
+
+def test_a_run_of_one_ratio_is_drawn_along_its_sizes_beside_the_published_averages():
+    pytest.importorskip("matplotlib")
+    document = with_pages(512, 1_000_000, 3_000_000)
+    document["rows"] = [document["rows"][0] | {"size_bytes": pages * 4096} for pages in (1, 512, 700)]
+    (drawing,) = drawings_of(document)
+    assert drawing.columns[4:] == [f"{name}, published 2015 ms" for name in ("gcma", "gcma.zram", "cma")]
+    assert drawing.rows[1] == [512, 2.0, 1.0, 3.0, 2.002, 0.6, 1.162]
+    assert drawing.rows[2] == [700, 2.0, 1.0, 3.0, None, None, None]
+    assert "not measured here" in drawing.caption
+    assert "gcma.zram, published 2015" in drawing.svg()
+    assert "gives back 4 KiB in" in headline(document)
+    document["rows"].append(document["rows"][0] | {"size_bytes": 64 << 20})
+    assert headline(document).endswith(f", the longest of {document['rows'][0]['repeats']}.")
+    assert "gives back 64 MiB in" in headline(document)
+    document["arguments"]["published"] = False
+    (drawing,) = drawings_of(document)
+    assert len(drawing.columns) == 4
+    document["rows"][0]["frontswap_percent"] += 1
+    assert len(drawings_of(document)) > 1
 
 
 def test_the_command_prints_them_below_its_table(tmp_path, capsys):

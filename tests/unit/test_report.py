@@ -122,6 +122,17 @@ def test_an_allocation_that_was_never_met_has_no_time(tmp_path):
     assert report_page([("x.json", document)])
 
 
+def test_the_bound_is_drawn_where_the_result_holds_it():
+    document = copy.deepcopy(load(RESULTS[0]))
+    assert "bound of the cost model" not in drawings_of(document)[0].svg()
+    for row in document["rows"]:
+        row["bound_ns"] = 90_000_000
+    drawing = drawings_of(document)[0]
+    assert "bound of the cost model" in drawing.svg()
+    assert drawing.columns[4] == "64 MiB bound ms"
+    assert {row[4] for row in drawing.rows} == {90.0}
+
+
 def with_baselines(document):
     """CMA's 32 pins refuse two of five calls."""
     percent = 30
@@ -148,6 +159,31 @@ def test_other_systems_are_drawn_and_what_they_refused_is_said():
     assert drawing.rows[-1] == [5, 5.0, 1.0, None, None]
     assert drawing.svg()
     assert "CMA" not in headline(load(RESULTS[0]))
+
+
+def test_what_the_calls_cost_others_stands_open_below_the_picture():
+    document = with_baselines(load(RESULTS[0]))
+    rows = [element["rows"][0] for element in document["baselines"]]
+    for row in rows:
+        row |= {"latency_ns": {"p50": 2_000_000, "p99": None, "p999": None, "max": 5_000_000}}
+        row |= {"failed_ns": {"p50": None}, "pages_destroyed_by_failed": None, "refault_ns_per_mib": 7_000_000}
+        row |= {"bytes_copied_per_mib": 1 << 19, "bytes_written_per_mib": None}
+    rows[1] |= {"failed_ns": {"p50": 333_000_000}, "pages_destroyed_by_failed": 64_000}
+    page = report_page([("x.json", document)])
+    table = page[page.index('<table class="figures">') : page.index("<details>")]
+    cells = re.findall(r"<tr><th>(.*?)</th>(.*?)</tr>", table[table.index("<tr><th>tmemstore") :])
+    told = {name: re.findall(r"<td>(.*?)</td>", rest) for name, rest in cells}
+    ours = ["2.000", "-", "5.000", "0", "-", "-", "0.50", "-", "7.000"]
+    assert told["tmemstore, dearest window"] == ours
+    assert told["cma, 32 scattered pins"] == [*ours[:3], "40", "333.0", "32000", *ours[6:]]
+
+
+def test_a_thousand_allocations_carry_the_quantile_that_the_first_sentence_says():
+    document = copy.deepcopy(load(RESULTS[0]))
+    assert "the longest of 3" in headline(document)
+    for row in document["rows"]:
+        row["elapsed_samples_ns"] = [number * 1_000_000 for number in range(1, 1001)]
+    assert "64 MiB in 999 ms at p99.9;" in headline(document)
 
 
 def test_of_more_calls_than_a_row_holds_samples_of_the_curve_still_ends_at_all_of_them(tmp_path):
@@ -180,6 +216,20 @@ def test_two_results_of_one_benchmark_do_not_overwrite_each_others_pictures(tmp_
     page, figures = tmp_path / "report.html", tmp_path / "figures"
     assert main(["report", str(RESULTS[0]), str(second), "-o", str(page), "--figures", str(figures), "-q"]) == 0
     assert {"eviction.svg", "other-eviction.svg"} <= {path.name for path in figures.iterdir()}
+
+
+def test_two_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / name / "result.json" for name in ("before", "after")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(RESULTS[0].read_text(encoding="utf-8"), encoding="utf-8")
+    page, figures = tmp_path / "report.html", tmp_path / "figures"
+    assert main(["report", *map(str, paths), "-o", str(page), "--figures", str(figures), "-q"]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "before/result.json</h2>" in text
+    assert "after/result.json</h2>" in text
+    assert str(tmp_path) not in text
+    assert {"eviction.svg", "after-result-eviction.svg"} <= {path.name for path in figures.iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -340,6 +340,7 @@ def _work(reports: list[tmemstore.ReclaimReport]) -> dict[str, int | None]:
         "pages_paged_out": median([report.paged_out for report in ran]),
         "bytes_written": median([report.bytes_written for report in ran]),
         "predicted_ns": median([report.predicted_ns for report in reports]),
+        "bound_ns": median([report.bound_ns for report in reports]),
     }
 
 

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Read, draw and write; returns 0."""
     from tmemstore.report.page import report_page
 
-    documents = [(Path(path).name, _read(path)) for path in options.results]
+    documents = list(zip(_names(options.results), map(_read, options.results), strict=True))
     page = report_page(documents)
     written = [options.output]
     try:
@@ -67,6 +67,15 @@ def run(options: argparse.Namespace) -> int:
         if len(written) > 1:
             output.remark(f"wrote {len(written) - 1} files into {options.figures}")
     return 0
+
+
+def _names(paths: list[str]) -> list[str]:
+    """Return the names of the files, with the folder that tells two of the same name apart."""
+    names = [Path(path).name for path in paths]
+    return [
+        name if names.count(name) == 1 else "/".join(Path(path).parts[-2:])
+        for name, path in zip(names, paths, strict=True)
+    ]
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -90,6 +99,10 @@ def _write_whole(path: Path, page: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def _prefix(file: str) -> str:
+    return file.removesuffix(".json").replace("/", "-")
+
+
 def _figures(documents: list[tuple[str, dict[str, Any]]], folder: Path) -> list[Path]:
     from dataclasses import replace
 
@@ -100,7 +113,7 @@ def _figures(documents: list[tuple[str, dict[str, Any]]], folder: Path) -> list[
     names: set[str] = set()
     for file, document in documents:
         for drawing in drawings_of(document):
-            named = drawing if drawing.name not in names else replace(drawing, name=f"{Path(file).stem}-{drawing.name}")
+            named = drawing if drawing.name not in names else replace(drawing, name=f"{_prefix(file)}-{drawing.name}")
             names.add(named.name)
             written += [*named.save(folder), *named.save_data(folder)]
     return written

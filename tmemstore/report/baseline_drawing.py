@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tmemstore.report.drawing import COLOURS, Cell, Drawing
+from tmemstore.report.drawing import COLOURS, Cell, Drawing, log_scale
 from tmemstore.report.tables import nearest_percent, size_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MS = 1_000_000
+_ALL = 1 - 1e-9
 _SHOWN = {
     ("tmemstore", "dearest window"): "tmemstore, dearest window",
     ("gcma", "middle cost"): "gcma",
@@ -30,7 +31,7 @@ def baseline_drawings(document: Mapping[str, Any]) -> Iterator[Drawing]:
     """Give one drawing for each size; none for a document without baselines."""
     elements: Sequence[Row] = document.get("baselines", ())
     for size_bytes in dict.fromkeys(row["size_bytes"] for element in elements[:1] for row in element["rows"]):
-        yield _drawing(elements, size_bytes, nearest_percent(document))
+        yield _drawing(document, size_bytes, nearest_percent(document))
 
 
 def refused_share(document: Mapping[str, Any], size_bytes: int) -> float | None:
@@ -42,19 +43,23 @@ def refused_share(document: Mapping[str, Any], size_bytes: int) -> float | None:
     return None
 
 
+def shown_rows(document: Mapping[str, Any], size_bytes: int) -> Iterator[tuple[str, Row]]:
+    """Yield what stands in the picture of a size: a name, and the row."""
+    for element in document.get("baselines", ()):
+        name = _SHOWN.get((element["system"], element["setting"]))
+        row = _row(element, size_bytes, nearest_percent(document))
+        if name is not None and row is not None:
+            yield name, row
+
+
 def _row(element: Row, size_bytes: int, percent: int) -> Row | None:
     return next(
         (row for row in element["rows"] if (row["size_bytes"], row["frontswap_percent"]) == (size_bytes, percent)), None
     )
 
 
-def _drawing(elements: Sequence[Row], size_bytes: int, percent: int) -> Drawing:
-    curves: dict[str, Curve] = {}
-    for element in elements:
-        name = _SHOWN.get((element["system"], element["setting"]))
-        row = _row(element, size_bytes, percent)
-        if name is not None and row is not None and row["calls"]:
-            curves[name] = _curve(row)
+def _drawing(document: Mapping[str, Any], size_bytes: int, percent: int) -> Drawing:
+    curves = {name: _curve(row) for name, row in shown_rows(document, size_bytes) if row["calls"]}
     size, ratio = size_text(size_bytes), f"{100 - percent}:{percent}"
     longest = max((len(curve.times_ms) for curve in curves.values()), default=0)
     table: list[list[Cell]] = [
@@ -65,7 +70,7 @@ def _drawing(elements: Sequence[Row], size_bytes: int, percent: int) -> Drawing:
         f"{size} at {ratio}: all systems",
         f"The share of all calls for {size} that had their range by a time, at {ratio}. A curve that ends below 1 "
         "is of a system that failed the others. Of CMA and GCMA it is a model; what it holds and leaves out stands in "
-        "the result, and what the pages that left cost afterwards in its table.",
+        "the result, and what the calls cost others in the table below.",
         lambda figure: _draw(figure, curves, f"{size}, {ratio}"),
         ["time (ms)", *(column for name in curves for column in (name, "share of the calls"))],
         table,
@@ -97,17 +102,18 @@ def _curve(row: Row) -> Curve:
 def _draw(figure: Figure, curves: Mapping[str, Curve], title: str) -> None:
     axes = figure.add_subplot()
     last = max((curve.times_ms[-1] for curve in curves.values() if curve.times_ms), default=1.0)
+    first = min((curve.times_ms[0] for curve in curves.values() if curve.times_ms), default=last)
     for number, (name, curve) in enumerate(curves.items()):
         style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linestyle": _STYLES[number % len(_STYLES)]}
-        begin = curve.times_ms[0] if curve.times_ms else last
         end = curve.shares[-1] if curve.shares else 0.0
-        times, shares = [begin, *curve.times_ms, 2 * last], [0, *curve.shares, end]
-        axes.step(times, shares, where="post", linewidth=1.8, label=name, **style)
-    axes.set_xscale("log")
-    axes.set_ylim(0, 1.02)
+        times, shares = [0.9 * first, *curve.times_ms, 2 * last], [0, *curve.shares, end]
+        label = name if end > _ALL else f"{name}:\nfailed {100 * (1 - end):.3g} %"
+        axes.step(times, shares, where="post", linewidth=1.8, label=label, **style)
+    log_scale(axes, "x")
+    axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("time (ms)")
     axes.set_ylabel("share of all calls with a range by then")
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     figure.legend(frameon=False, loc="outside right upper")
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(title, loc="left", fontsize=11)

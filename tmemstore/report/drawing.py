@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tmemstore.errors import EnvironmentLacks
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73")
@@ -102,7 +103,7 @@ class Drawing:
         # Building a font cache is not the user's business.
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         style: Any = {
-            "font.size": 10,
+            "font.size": 11,
             "svg.hashsalt": self.name,
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -111,6 +112,15 @@ class Drawing:
             figure = Figure(figsize=_INCHES, layout="constrained")
             self.draw(figure)
             yield figure
+
+
+def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with 0.1, 1, 10 along it and not powers."""
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _cell(value: Cell) -> str:

@@ -6,19 +6,21 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tmemstore.report.baseline_drawing import refused_share
-from tmemstore.report.baselines import baselines_table
+from tmemstore.report.baseline_drawing import refused_share, shown_rows
+from tmemstore.report.baselines import COSTS, baselines_table, costs
 from tmemstore.report.copy import copy_table
 from tmemstore.report.deadline import deadline_table
 from tmemstore.report.drawing import Drawing
 from tmemstore.report.ops import ops_table
 from tmemstore.report.published import published_table
 from tmemstore.report.result_drawings import drawings_of
-from tmemstore.report.tables import device_text, eviction_table, nearest_percent, size_text
+from tmemstore.report.tables import carries, device_text, eviction_table, nearest_percent, size_text
 
 Document = Mapping[str, Any]
 
 _MS = 1_000_000
+_TOLD_BYTES = 64 << 20
+"""Of several sizes the one that the first sentence is about."""
 _TABLES = {
     "tmemstore.bench.eviction/1": eviction_table,
     "tmemstore.bench.ops/1": ops_table,
@@ -32,9 +34,16 @@ h1 { font-size: 1.5rem; line-height: 1.3 } h2 { font-size: 1.2rem; margin-top: 2
 figure { margin: 1.5rem 0 } figure svg { width: 100%; height: auto }
 figcaption, .small { color: #444; font-size: .9rem }
 pre { overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f6f6f6; padding: .8rem }
+.wide { overflow-x: auto; margin-bottom: 1rem } .figures { font-variant-numeric: tabular-nums }
+.figures th { font-weight: normal } .figures td, .figures tr:first-child th { text-align: right }
+.figures tr { border-bottom: 1px solid #ddd }
 table { border-collapse: collapse; font-size: .9rem } td, th { text-align: left; padding: .15rem 1rem .15rem 0;
-       vertical-align: top } .remark { border-left: 4px solid #D55E00; padding-left: .8rem }
-@media print { body { max-width: none } pre { white-space: pre-wrap } }
+       vertical-align: top }
+@media (max-width: 40rem) { .figures { font-size: .75rem } .figures td, .figures th { padding-right: .3rem } }
+.remark { border-left: 4px solid #D55E00; padding-left: .8rem }
+@media print { body { max-width: none; font-size: 11pt } pre { white-space: pre-wrap; font-size: 7pt }
+       figure, table { break-inside: avoid } h2, summary { break-after: avoid } .wide { overflow: visible }
+       details::details-content { content-visibility: visible; block-size: auto } }
 """
 
 
@@ -71,23 +80,38 @@ def headline(document: Document) -> str | None:
 
 def _eviction_headline(document: Document) -> str | None:
     sizes = list(dict.fromkeys(row["size_bytes"] for row in document["rows"]))
-    rows = [row for row in document["rows"] if row["size_bytes"] == sizes[0] and row["elapsed_ns"]["max"] is not None]
+    told = _TOLD_BYTES if _TOLD_BYTES in sizes else sizes[0]
+    rows = [row for row in document["rows"] if row["size_bytes"] == told and row["elapsed_ns"]["max"] is not None]
     if not rows:
         return None
     low = min(rows, key=lambda row: row["frontswap_percent"])
     high = max(rows, key=lambda row: row["frontswap_percent"])
-    size = size_text(sizes[0])
+    size = size_text(told)
     percent = nearest_percent(document)
     middle = next((row for row in rows if row["frontswap_percent"] == percent), high)
-    refused = refused_share(document, sizes[0])
-    other = ""
+    refused = refused_share(document, told)
+    ends = other = ""
+    if low is not high:
+        ends = f"; at {_ratio(low)} in {_time(_said(low))}, at {_ratio(high)} in {_time(_said(high))}"
     if refused is not None:
         other = f" CMA with 32 scattered pins refuses {100 * refused:.0f} % of such calls (a model)."
     return (
         f"At {_ratio(middle)} cleancache:frontswap this device ({device_text(document)}) gives back {size} in "
-        f"{_time(middle['elapsed_ns']['max'])}, the longest of {middle['repeats']}; at {_ratio(low)} in "
-        f"{_time(low['elapsed_ns']['max'])}, at {_ratio(high)} in {_time(high['elapsed_ns']['max'])}.{other}"
+        f"{_time(_said(middle))}{_said_of(middle)}{ends}.{other}"
     )
+
+
+def _said(row: Mapping[str, Any]) -> int:
+    """Return the time that is said of a row, in ns: its p99.9 where its allocations carry one, else the longest."""
+    samples: list[int] = sorted(row["elapsed_samples_ns"])
+    if carries("p999", len(samples)):
+        return samples[-(-len(samples) * 999 // 1000) - 1]
+    longest: int = row["elapsed_ns"]["max"]
+    return longest
+
+
+def _said_of(row: Mapping[str, Any]) -> str:
+    return " at p99.9" if carries("p999", len(row["elapsed_samples_ns"])) else f", the longest of {row['repeats']}"
 
 
 def _deadline_headline(document: Document) -> str:
@@ -135,8 +159,35 @@ def _result(name: str, document: Document) -> Iterator[str]:
         yield f'<p class="remark">{_text(remark)}</p>\n'
     for drawing in drawings_of(document):
         yield _figure(drawing)
+    for size_bytes in document["arguments"].get("sizes_bytes", ()):
+        yield _costs(document, size_bytes)
     yield f"<details><summary>All figures</summary>\n<pre>{_text(_table(document))}</pre></details>\n"
     yield _method(document)
+
+
+def _costs(document: Document, size_bytes: int) -> str:
+    """Return what each system of the picture took and what that cost others; "" for a result that does not say it."""
+    try:
+        lines = [(name, costs(row)) for name, row in shown_rows(document, size_bytes)]
+    except KeyError:  # a result of an earlier state of its schema
+        return ""
+    if not lines:
+        return ""
+    percent = nearest_percent(document)
+    head = "".join(f"<th>{_text(name)}</th>" for name in ("", *COSTS))
+    body = "".join(
+        f"<tr><th>{_text(name)}</th>{''.join(f'<td>{_text(cell)}</td>' for cell in cells)}</tr>\n"
+        for name, cells in lines
+    )
+    caption = (
+        f"{size_text(size_bytes)} at {100 - percent}:{percent}: what it took, and where the cost went. Copied and "
+        "written are MiB for each MiB handed over; to read again is the device's time for each, if all that left is "
+        "asked for again. A p99.9 takes 1000 calls."
+    )
+    return (
+        f'<p class="small">{_text(caption)}</p>\n<div class="wide"><table class="figures">\n'
+        f"<tr>{head}</tr>\n{body}</table></div>\n"
+    )
 
 
 def _table(document: Document) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tmemstore.report.baseline_drawing import baseline_drawings
-from tmemstore.report.drawing import COLOURS, HATCHES, MARKERS, Cell, Drawing
+from tmemstore.report.drawing import COLOURS, HATCHES, MARKERS, Cell, Drawing, log_scale
+from tmemstore.report.sizes_drawing import is_of_sizes, sizes_drawing
 from tmemstore.report.tables import device_text, size_text
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _MS = 1_000_000
 _MIB = 1 << 20
 _PREDICTED = "predicted by the cost model"
+_BOUND = "bound of the cost model"
 _MOST_CURVES = 6
 
 Document = Mapping[str, Any]
@@ -25,6 +27,9 @@ Document = Mapping[str, Any]
 def eviction_drawings(document: Document) -> Iterator[Drawing]:
     """Give all drawings of a ``tmemstore.bench.eviction/1`` document."""
     yield eviction_drawing(document)
+    if is_of_sizes(document):
+        yield from baseline_drawings(document)
+        return
     sizes = list(dict.fromkeys(row["size_bytes"] for row in document["rows"]))
     for size_bytes in sizes:
         if any(row["elapsed_samples_ns"] for row in _of_size(document, size_bytes)):
@@ -55,24 +60,29 @@ def _ms(time_ns: int | None) -> float:
 
 
 def eviction_drawing(document: Document) -> Drawing:
-    """Return eviction time against the ratio."""
+    """Return eviction time against the ratio; of one ratio and several sizes, against the size."""
+    if is_of_sizes(document):
+        return sizes_drawing(document, "eviction", _title(document))
     sizes = list(dict.fromkeys(row["size_bytes"] for row in document["rows"]))
     ratios = sorted({row["frontswap_percent"] for row in document["rows"]})
-    names = ("p50", "max", "predicted")
+    names = ("p50", "max", "predicted", "bound")
     by_ratio = {size: {row["frontswap_percent"]: row for row in _of_size(document, size)} for size in sizes}
     rows: list[list[Cell]] = []
     for ratio in ratios:
         line: list[Cell] = [ratio]
         for size in sizes:
             row = by_ratio[size].get(ratio)
-            times = (row["elapsed_ns"]["p50"], row["elapsed_ns"]["max"], row["predicted_ns"]) if row else (None,) * 3
+            times: Sequence[int | None] = (None,) * len(names)
+            if row:
+                elapsed = row["elapsed_ns"]
+                times = (elapsed["p50"], elapsed["max"], row["predicted_ns"], row.get("bound_ns"))
             line += [None if time_ns is None else time_ns / _MS for time_ns in times]
         rows.append(line)
     return Drawing(
         "eviction",
         _title(document),
         "How long it took to get a range back, against the share of frames that held frontswap pages: from the median "
-        "to the largest of all repeats, and what the cost model had predicted.",
+        "to the largest of all repeats, what the cost model had predicted, and its bound where the result holds it.",
         lambda figure: _draw(figure, document),
         ["percent of frames with frontswap", *(f"{size_text(size)} {name} ms" for size in sizes for name in names)],
         rows,
@@ -101,6 +111,9 @@ def _draw_size(axes: Axes, rows: Sequence[Mapping[str, Any]], size: str, number:
         axes.plot(ratios, cheapest, color=colour, linewidth=1.4, linestyle="--", label=f"{size}, cheapest window, p50")
     predicted = [_ms(row["predicted_ns"]) for row in rows]
     axes.plot(ratios, predicted, color="black", marker="x", markersize=6, linestyle="none", label=_PREDICTED)
+    if all(row.get("bound_ns") for row in rows):  # older results lack it
+        bounds = [_ms(row["bound_ns"]) for row in rows]
+        axes.plot(ratios, bounds, color="black", marker="_", markersize=12, linestyle="none", label=_BOUND)
 
 
 def _draw_axes(axes: Axes, document: Document) -> None:
@@ -116,9 +129,11 @@ def _draw_axes(axes: Axes, document: Document) -> None:
     axes.set_axisbelow(True)
     handles, labels = axes.get_legend_handles_labels()
     entries = dict(zip(labels, handles, strict=True))
-    entries[_PREDICTED] = entries.pop(_PREDICTED)
+    for last in (_PREDICTED, _BOUND):
+        if last in entries:
+            entries[last] = entries.pop(last)
     axes.legend(entries.values(), entries.keys(), frameon=False, loc="upper left")
-    axes.set_title(_title(document), loc="left", fontsize=10)
+    axes.set_title(_title(document), loc="left", fontsize=11)
 
 
 # ---- how often how soon --------------------------------------------------------------------------------------
@@ -156,14 +171,14 @@ def _draw_distribution(figure: Figure, curves: Mapping[str, Sequence[float]], si
         marker = MARKERS[number % len(MARKERS)] if len(samples) <= 30 else None  # noqa: PLR2004 - more hide the line
         colour = COLOURS[number % len(COLOURS)]
         axes.step([samples[0], *samples], [0, *shares], where="post", color=colour, marker=marker, label=name)
-    axes.set_xscale("log")
+    log_scale(axes, "x")
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("time until the range was handed over (ms)")
     axes.set_ylabel("share of the allocations")
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     figure.legend(frameon=False, loc="outside right upper", title="cleancache:\nfrontswap")
-    axes.set_title(f"{size}, dearest window", loc="left", fontsize=10)
+    axes.set_title(f"{size}, dearest window", loc="left", fontsize=11)
 
 
 # ---- by which way --------------------------------------------------------------------------------------------
@@ -196,4 +211,4 @@ def _draw_routes(figure: Figure, names: Sequence[str], ways: Mapping[str, Sequen
     axes.set_xlabel("cleancache:frontswap (percent of the region's frames)")
     axes.set_ylabel("pages")
     axes.legend(frameon=False, loc="upper left")
-    axes.set_title(f"{size}, dearest window", loc="left", fontsize=10)
+    axes.set_title(f"{size}, dearest window", loc="left", fontsize=11)

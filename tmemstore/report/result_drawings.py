@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tmemstore.report.drawing import COLOURS, HATCHES, MARKERS, Drawing
+from tmemstore.report.drawing import COLOURS, HATCHES, MARKERS, Drawing, log_scale
 from tmemstore.report.plots import eviction_drawings
 from tmemstore.report.tables import carries
 
@@ -125,7 +125,7 @@ def _draw_deadline(figure: Figure, names: Sequence[str], times: Sequence[float],
     axes = figure.add_subplot()
     axes.plot(names, times, color=COLOURS[0], marker=MARKERS[0], linewidth=2, label="measured")
     axes.axhline(deadline_ms, color="black", linewidth=1.2, linestyle=":", label="deadline")
-    axes.set_yscale("log")
+    log_scale(axes, "y")
     axes.set_xlabel("share of the allocations")
     axes.set_ylabel("time until they had ended (ms)")
     axes.grid(axis="y", color="0.9")
