@@ -125,6 +125,7 @@ def test_an_allocation_that_was_never_met_has_no_time(tmp_path):
 def test_the_bound_is_drawn_where_the_result_holds_it():
     document = copy.deepcopy(load(RESULTS[0]))
     assert "bound of the cost model" not in drawings_of(document)[0].svg()
+    assert "64 MiB bound ms" not in drawings_of(document)[0].columns
     for row in document["rows"]:
         row["bound_ns"] = 90_000_000
     drawing = drawings_of(document)[0]
@@ -155,8 +156,10 @@ def test_other_systems_are_drawn_and_what_they_refused_is_said():
     share = "share of the calls"
     assert drawing.columns[1:] == ["tmemstore, dearest window", share, "cma, 32 scattered pins", share]
     # Two of five were refused, so the curve of the others ends at 0.6.
-    assert drawing.rows[2] == [3, 3.0, 0.6, 3.0, 0.6]
-    assert drawing.rows[-1] == [5, 5.0, 1.0, None, None]
+    assert drawing.rows[0] == [1, 0.9, 0.0, 0.9, 0.0]
+    assert drawing.rows[3] == [4, 3.0, 0.6, 3.0, 0.6]
+    assert drawing.rows[4] == [5, 4.0, 0.8, 10.0, 0.6]
+    assert drawing.rows[-1] == [7, 10.0, 1.0, None, None]
     assert drawing.svg()
     assert "CMA" not in headline(load(RESULTS[0]))
 
@@ -190,7 +193,7 @@ def test_of_more_calls_than_a_row_holds_samples_of_the_curve_still_ends_at_all_o
     document = with_baselines(load(RESULTS[0]))
     document["baselines"][0]["rows"][0] |= {"calls": 1001, "failed": 0}
     drawing = next(each for each in drawings_of(document) if each.name.startswith("systems"))
-    assert [row[2] for row in drawing.rows] == [1 / 1001, 251 / 1001, 501 / 1001, 751 / 1001, 1]
+    assert [row[2] for row in drawing.rows] == [0, 1 / 1001, 251 / 1001, 501 / 1001, 751 / 1001, 1, 1]
     script = drawing.save_data(tmp_path)[1].read_text(encoding="utf-8")
     assert "set logscale x" in script
     assert f"'{drawing.name}.dat' u 2:3 t columnheader(2), '{drawing.name}.dat' u 4:5 t columnheader(4)" in script

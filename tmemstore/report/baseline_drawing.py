@@ -59,7 +59,9 @@ def _row(element: Row, size_bytes: int, percent: int) -> Row | None:
 
 
 def _drawing(document: Mapping[str, Any], size_bytes: int, percent: int) -> Drawing:
-    curves = {name: _curve(row) for name, row in shown_rows(document, size_bytes) if row["calls"]}
+    rows = {name: row for name, row in shown_rows(document, size_bytes) if row["calls"]}
+    samples = [sample / _MS for row in rows.values() for sample in row["latency_samples_ns"]] or [1.0]
+    curves = {name: _curve(row, 0.9 * min(samples), 2 * max(samples)) for name, row in rows.items()}
     size, ratio = size_text(size_bytes), f"{100 - percent}:{percent}"
     longest = max((len(curve.times_ms) for curve in curves.values()), default=0)
     table: list[list[Cell]] = [
@@ -91,24 +93,23 @@ class Curve:
         return (self.times_ms[number], self.shares[number]) if number < len(self.times_ms) else (None, None)
 
 
-def _curve(row: Row) -> Curve:
-    """Return the curve of a row; of more samples than it holds it has some at even ranks."""
+def _curve(row: Row, begin_ms: float, end_ms: float) -> Curve:
+    """Return the curve of a row from one time to another; of more samples than it holds it has some at even ranks."""
     samples = row["latency_samples_ns"]
     count, gaps = row["calls"] - row["failed"], max(1, len(samples) - 1)
     ranks = [1 + number * (count - 1) // gaps for number in range(len(samples))]
-    return Curve([sample / _MS for sample in samples], [rank / row["calls"] for rank in ranks])
+    shares = [rank / row["calls"] for rank in ranks]
+    times_ms = [sample / _MS for sample in samples]
+    return Curve([begin_ms, *times_ms, end_ms], [0.0, *shares, shares[-1] if shares else 0.0])
 
 
 def _draw(figure: Figure, curves: Mapping[str, Curve], title: str) -> None:
     axes = figure.add_subplot()
-    last = max((curve.times_ms[-1] for curve in curves.values() if curve.times_ms), default=1.0)
-    first = min((curve.times_ms[0] for curve in curves.values() if curve.times_ms), default=last)
     for number, (name, curve) in enumerate(curves.items()):
         style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linestyle": _STYLES[number % len(_STYLES)]}
-        end = curve.shares[-1] if curve.shares else 0.0
-        times, shares = [0.9 * first, *curve.times_ms, 2 * last], [0, *curve.shares, end]
+        end = curve.shares[-1]
         label = name if end > _ALL else f"{name}:\nfailed {100 * (1 - end):.3g} %"
-        axes.step(times, shares, where="post", linewidth=1.8, label=label, **style)
+        axes.step(curve.times_ms, curve.shares, where="post", linewidth=1.8, label=label, **style)
     log_scale(axes, "x")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("time (ms)")

@@ -65,7 +65,9 @@ def eviction_drawing(document: Document) -> Drawing:
         return sizes_drawing(document, "eviction", _title(document))
     sizes = list(dict.fromkeys(row["size_bytes"] for row in document["rows"]))
     ratios = sorted({row["frontswap_percent"] for row in document["rows"]})
-    names = ("p50", "max", "predicted", "bound")
+    names: tuple[str, ...] = ("p50", "max", "predicted")
+    if any(row.get("bound_ns") for row in document["rows"]):  # older results lack it
+        names += ("bound",)
     by_ratio = {size: {row["frontswap_percent"]: row for row in _of_size(document, size)} for size in sizes}
     rows: list[list[Cell]] = []
     for ratio in ratios:
@@ -75,7 +77,7 @@ def eviction_drawing(document: Document) -> Drawing:
             times: Sequence[int | None] = (None,) * len(names)
             if row:
                 elapsed = row["elapsed_ns"]
-                times = (elapsed["p50"], elapsed["max"], row["predicted_ns"], row.get("bound_ns"))
+                times = (elapsed["p50"], elapsed["max"], row["predicted_ns"], row.get("bound_ns"))[: len(names)]
             line += [None if time_ns is None else time_ns / _MS for time_ns in times]
         rows.append(line)
     return Drawing(
