@@ -320,7 +320,7 @@ static void no_page_is_lost_and_no_structure_broken_whatever_happens(void)
 		CHECK_SO_FAR();
 	}
 	for (int i = 0; i < 3; i++)
-		CHECK(endings[i] > 10);
+		CHECK(endings[i] > 5);
 	for (int i = 0; i < 6; i++)
 		CHECK(routes[i] > 5);
 }
