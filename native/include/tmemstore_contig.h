@@ -216,7 +216,8 @@ struct tms_ghosts {
 	uint64_t swap_stores;
 	uint64_t swap_pages[64]; /* that are known now, by the distance at which they are */
 	uint64_t cold[2];   /* asked for and not known: clean, swap */
-	uint64_t units[2];  /* of 64 bytes, of the pages that are known now */
+	uint64_t units[2];      /* of 64 bytes, of the pages that are known now */
+	uint64_t units_most[2]; /* at any time */
 	uint64_t accesses;  /* puts and gets of both kinds, all of them */
 	uint64_t rate_ppb;  /* keys that are sampled, in 10^9; 0: none */
 };

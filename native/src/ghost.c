@@ -170,6 +170,8 @@ static void push(const struct ghost *ghost, struct ghost_stack *stack, const str
 	link_page(ghost, stack, stack->end);
 	weigh(ghost, stack, stack->end, page->units);
 	stack->end++;
+	if (stack->pages_weight > stack->pages_most)
+		stack->pages_most = stack->pages_weight;
 }
 
 /* ---- what is seen ------------------------------------------------------------------------------------ */
@@ -345,6 +347,8 @@ void ghost_read(const struct ghost *ghost, struct tms_ghosts *ret)
 	*ret = ghost->seen;
 	count_pages(ghost, &ghost->stack[GHOST_SWAP], ret->swap_pages);
 	ret->rate_ppb = (uint64_t)ghost->threshold * 1000000000 >> 32;
-	for (int kind = 0; kind < GHOST_KINDS; kind++)
+	for (int kind = 0; kind < GHOST_KINDS; kind++) {
 		ret->units[kind] = ghost->stack[kind].pages_weight;
+		ret->units_most[kind] = ghost->stack[kind].pages_most;
+	}
 }

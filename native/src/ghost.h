@@ -26,6 +26,7 @@ struct ghost_stack {
 	uint32_t end;
 	uint64_t weight;
 	uint64_t pages_weight; /* without the holes */
+	uint64_t pages_most;   /* at any time */
 };
 
 struct ghost {

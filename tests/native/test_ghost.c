@@ -217,6 +217,7 @@ static void the_store_tells_what_it_saw(void)
 	CHECK(seen.swap_freed_units[0] + seen.swap_freed_units[1] > 0);
 	CHECK_EQ(seen.accesses, 84);
 	CHECK_EQ(seen.units[GHOST_CLEAN], 24 * UNITS_PER_FRAME); /* of object 0 sixteen went */
+	CHECK_EQ(seen.units_most[GHOST_CLEAN], 40 * UNITS_PER_FRAME);
 	fixture_close(&f);
 }
 

@@ -14,6 +14,9 @@ from tmemstore.cli.usage import EXIT_CODES, UsageError, add_format, checked, one
 if TYPE_CHECKING:
     from tmemstore.trace.settings import Settings
 
+_SAMPLED_PAGES = 8192
+"""For re-use distances: exact below, an estimate above, in bounded memory."""
+
 _DESCRIPTION = """\
 Run the puts, gets, stores and loads of a trace through the store and say what
 became of them: hit rates, device time saved, bytes written, and how long it
@@ -236,11 +239,26 @@ def _replayed(reader: Any, settings: Settings, options: argparse.Namespace) -> d
 
 
 def _info(reader: Any, options: argparse.Namespace) -> int:
+    from tmemstore.report.terminal import distance_plot
     from tmemstore.report.trace import info_table
+    from tmemstore.trace.distances import Distances, Stream
     from tmemstore.trace.info import describe
 
-    document = describe(reader)
-    output.write(output.json_text(document) if options.format == "json" else info_table(document))
+    fill = bool(reader.header.origin.get("fill"))
+    streams = {"cleancache": Stream.CLEANCACHE_FILLED if fill else Stream.CLEANCACHE, "frontswap": Stream.FRONTSWAP}
+    watched = {kind: Distances(stream, most_pages=_SAMPLED_PAGES) for kind, stream in streams.items()}
+    with output.progress(wanted=not options.quiet) as show:
+        document = describe(reader, [distances.add for distances in watched.values()], show)
+    histograms = {kind: distances.result() for kind, distances in watched.items()}
+    document["reuse_distances"] = {kind: histogram.to_document() for kind, histogram in histograms.items()}
+    if options.format == "json":
+        output.write(output.json_text(document))
+        return 0
+    output.write(info_table(document))
+    for kind, histogram in histograms.items():
+        if histogram.accesses:
+            pages = "" if kind == "cleancache" else ", pages before compression"
+            output.write(f"\n{kind}{pages}\n{distance_plot(histogram)}")
     return 0
 
 

@@ -81,21 +81,33 @@ class Curve:
         self.swap = [value * factor for value in self.swap]
         self.uses *= factor
 
-    def add(self, seen: Ghosts, before: Ghosts, read_ns: int, write_ps: int) -> None:
-        """Takes in what came since `before`."""
+    def add(self, seen: Ghosts, before: Ghosts | None, read_ns: int, write_ps: int) -> None:
+        """Takes in what came since `before`; None: all of it."""
         for i in range(len(self.clean)):
-            clean = seen.clean[i] - before.clean[i]
-            swap = seen.swap[i] - before.swap[i]
-            freed = seen.swap_freed_units[i] - before.swap_freed_units[i]
+            clean, swap, freed = seen.clean[i], seen.swap[i], seen.swap_freed_units[i]
+            if before is not None:
+                clean -= before.clean[i]
+                swap -= before.swap[i]
+                freed -= before.swap_freed_units[i]
             self.clean[i] += clean * read_ns
             self.swap[i] += swap * read_ns + freed * _UNIT_BYTES * write_ps / 1000
             self.uses += clean + swap
 
-    def saved(self, percent: float, swap_most: float) -> float:
-        """With frontswap at this share at most; `swap_most`: the share that all its pages would fill, in percent."""
+    def saved(self, percent: float, most: float) -> float:
+        """With frontswap at this share at most; `most`: the share that all its pages would fill, in percent."""
         region = len(self.clean) // 2
-        swap = min(percent, swap_most) / _ALL * region
+        swap = min(percent, most) / _ALL * region
         return _within(self.clean, region - swap) + _within(self.swap, swap)
+
+
+def share_of(units: int, seen: Ghosts, frames: int) -> float:
+    """Units of 64 bytes in the sample as percent of the region's frames."""
+    return _ALL * units / max(1.0, seen.rate_ppb * frames * _UNITS / 1e9)
+
+
+def sampled_frames(frames: int) -> int:
+    """How many frames stand for a region of so many."""
+    return min(_SAMPLED_MAX, max(_SAMPLED_MIN, frames // _SAMPLED_SHARE))
 
 
 def _within(bins: Sequence[float], x: float) -> float:
@@ -111,8 +123,7 @@ class Adaptive:
         self._store = store
         self._read_ns = read_ns
         self._frames = store.region.frames
-        sampled = min(_SAMPLED_MAX, max(_SAMPLED_MIN, self._frames // _SAMPLED_SHARE))
-        background.set_ghosts(store, sampled)
+        background.set_ghosts(store, sampled_frames(self._frames))
         self._before = background.ghosts(store)
         self._curve = Curve(len(self._before.clean))
         self.percent = START_PERCENT
@@ -166,12 +177,11 @@ class Adaptive:
         A page that is moved out does not come back before it is stored anew, so to lower the share costs loads.
         """
         region = len(seen.swap_pages) // 2
-        share = max(1.0, seen.rate_ppb * self._frames * _UNITS / 1e9)
-        swap_most = _ALL * seen.units[1] / share
+        most = share_of(seen.units[1], seen, self._frames)
         windows = _HORIZON * _FADE_SHARE * math.log(2)
         page_ns = self._loads_a_page * self._read_ns
         return [
-            windows * self._curve.saved(percent, swap_most)
+            windows * self._curve.saved(percent, most)
             + page_ns * _within(seen.swap_pages, min(percent, now) / _ALL * region)
             for percent in range(_ALL + 1)
         ]

@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tmemstore.controller import cleaner, planner, wanted
-from tmemstore.controller.adaptive import Event
+from tmemstore.controller.adaptive import Event, sampled_frames
 from tmemstore.controller.contract import Contract, as_contracts, check_confidence
 from tmemstore.controller.cost import CostModel, Costs
 from tmemstore.controller.model import DEFAULT_CONFIDENCE, Model
 from tmemstore.controller.planner import Estimate
 from tmemstore.controller.policy import Percent, Ratio, Ruler
+from tmemstore.controller.thrash import Thrash, thrash_of
 from tmemstore.errors import AllocationAborted, AllocationRefused, PoolError
 from tmemstore.region import ContigRange, Region
 from tmemstore.stats import Effort, FrameCounts, ReclaimReport, SpillInfo, Stats, Window
@@ -289,6 +290,27 @@ class Controller:
         """For who drives the cleaner itself (a replay): learns from what happened, and says what may be done now."""
         cleaner.learn(self.store, self._model, self._ruler.policy)
         return self._ruler.policy
+
+    def thrash(self, *, watch: bool = False) -> Thrash | None:
+        """How often pages come back just after they had to go, with a warning that names the knob; see `Thrash`.
+
+        Of a sample of the keys, which an adaptive knob looks at anyway; `watch`: else it begins now, for a few ns an
+        access. None: nothing is looked at yet.
+        """
+        if watch and not background.ghosts(self.store).rate_ppb:
+            background.set_ghosts(self.store, sampled_frames(self.region.frames))
+        seen = background.ghosts(self.store)
+        if not seen.rate_ppb:
+            return None
+        stats = self.store.stats()
+        return thrash_of(
+            seen,
+            frames=self.region.frames,
+            admitted=stats.clean_puts + stats.swap_stores,
+            read_ns=self.refault_ns,
+            write_ps=self._model.cost.byte_ps,
+            percent=self.ratio.frontswap,
+        )
 
     @property
     def events(self) -> tuple[Event, ...]:

@@ -86,6 +86,11 @@ def _device(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     writes = f"{_mib(told['write_bytes_saved'])} of writes"
     yield "device time saved", f"{told['saved_ns'] / _S:,.2f} s: {reads}, and {writes}"
     yield "written", f"{_mib(spill['bytes_written'])}, {_mib(spill['bytes_written_a_day'])} a day at this pace"
+    thrash = document["thrash"]
+    lost = f"{thrash['lost_ns'] / _S:,.2f} s of device time"
+    yield "refaults", f"{thrash['refaults']:,}, {thrash['per_admitted']:.3f} a page let in: {lost}"
+    if thrash["warning"]:
+        yield "", thrash["warning"]
     if document["late_ns"]:
         yield "late", f"by at most {milliseconds(document['late_ns'])} ms: events waited for the device"
 

@@ -96,6 +96,7 @@ class Ghosts:
     clean_misses: list[int]
     swap_misses: list[int]
     units: tuple[int, int]
+    units_most: tuple[int, int]
     accesses: int
     rate_ppb: int
 
@@ -159,6 +160,7 @@ def ghosts(store: TmemStore) -> Ghosts:
         clean_misses=list(raw.clean_misses),
         swap_misses=list(raw.swap_misses),
         units=(raw.units[0], raw.units[1]),
+        units_most=(raw.units_most[0], raw.units_most[1]),
         accesses=raw.accesses,
         rate_ppb=raw.rate_ppb,
     )

@@ -133,3 +133,16 @@ class Histogram:
         edges = [0, *(1 << power for power in range(int(np.ceil(self.full_pages)).bit_length() + 1))]
         more = np.maximum(np.diff(self.hits(edges)), 0.0)
         return list(zip(edges[:-1], edges[1:], more.tolist(), strict=True))
+
+    def to_document(self) -> dict[str, Any]:
+        """Sizes in pages; "octaves": accesses by doublings of the distance, each above `above`, up to `up_to` pages."""
+        return {
+            "accesses": self.accesses,
+            "sampled": self.sampled,
+            "rate": self.rate,
+            "never_held": self.cold,
+            "octaves": [
+                {"above_pages": above, "up_to_pages": up_to, "accesses": accesses}
+                for above, up_to, accesses in self.octaves()
+            ],
+        }

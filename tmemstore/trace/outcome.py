@@ -52,6 +52,7 @@ def replay(
             ],
             "cleancache": _cleancache(stats),
             "frontswap": _frontswap(stats, running),
+            "thrash": _thrash(running),
             "spill": _spill(stats, running.now_ns),
             "device": _device(stats, settings),
             "allocations": _allocations(running.reports),
@@ -93,6 +94,21 @@ def _frontswap(stats: Stats, running: Replay) -> dict[str, Any]:
         "spill_load_p50_ns": running.load_quantile_ns(0.5),
         "spill_load_p99_ns": running.load_quantile_ns(0.99),
         "invalidated": stats.swap_flushes,
+    }
+
+
+def _thrash(running: Replay) -> dict[str, Any]:
+    thrash = running.tm.thrash()
+    if thrash is None:
+        return {}
+    return {
+        "refaults": thrash.clean + thrash.swap,
+        "cleancache": thrash.clean,
+        "frontswap": thrash.swap,
+        "per_admitted": round(thrash.per_admitted, 6),
+        "lost_ns": thrash.lost_ns,
+        "best_percent": thrash.best_percent,
+        "warning": thrash.warning,
     }
 
 

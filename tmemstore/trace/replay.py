@@ -55,6 +55,7 @@ class Replay:
         self._images = images.make(settings.seed) if settings.real else None
         self._contract = settings.contract
         self._quota = _MANY
+        self.tm.thrash(watch=True)
         self.raw = self._make()
 
     def _make(self) -> Any:
