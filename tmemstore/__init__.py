@@ -21,6 +21,7 @@ from tmemstore.controller.policy import Ratio
 from tmemstore.errors import (
     AllocationAborted,
     AllocationRefused,
+    ConfigError,
     EnvironmentLacks,
     PoolError,
     ProfileError,
@@ -52,6 +53,7 @@ __all__ = [
     "AllocationAborted",
     "AllocationRefused",
     "Cleancache",
+    "ConfigError",
     "ContigRange",
     "Contract",
     "ContractError",

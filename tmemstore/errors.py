@@ -51,5 +51,9 @@ class ProfileError(ValueError):
     """A storage profile that is broken, foreign, or from another device."""
 
 
+class ConfigError(ValueError):
+    """A file of arguments for `tmemstore.open` that cannot be read or made sense of; names file and key."""
+
+
 class TraceError(ValueError):
     """A trace that cannot be read or made sense of; says which file, which record and at which byte."""

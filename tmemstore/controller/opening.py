@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final, Literal
 
+from tmemstore.controller.config import configurable
 from tmemstore.controller.contract import Contract, as_contracts
 from tmemstore.controller.controller import Controller
 from tmemstore.controller.cost import CostModel
@@ -36,10 +37,12 @@ _PACK_NS: Final = 5_000
 Storage = StorageProfile | EmulatedDevice | CostModel | str | os.PathLike[str] | None
 
 
+@configurable
 def open(  # noqa: A001 - tmemstore.open, as gzip.open
-    region: int | str | Region,
+    region: int | str | Region | None = None,
     spill: str | os.PathLike[str] | None = None,
     *,
+    config: str | os.PathLike[str] | None = None,  # noqa: ARG001 - `configurable` has read it
     storage: Storage = None,
     contract: Contract | Sequence[Contract] | None = None,
     escape: int | str = 0,
@@ -60,6 +63,9 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
 ) -> Controller:
     """Reserves a region of that size and opens a store in it.
 
+    `config`: a TOML file of these arguments, such as `tmemstore tune` writes (see `config.read`); what the call gives
+    overrides what the file says. `region` may be left out where the file has one.
+
     `region`: "256MiB" or bytes, a page multiple; or a `Region`, which is then closed with the store. `spill`: file or
     block device that frontswap pages can be paged out to; it must be empty, new, or an earlier spill file. `storage`:
     what is known of the device. None measures for less than 100 ms, "measure" fully (some seconds; see `tmemstore
@@ -78,9 +84,11 @@ def open(  # noqa: A001 - tmemstore.open, as gzip.open
     reading a clean page from its file takes, ns or "100us" (default: a random read of the storage that was given, else
     60 us).
 
-    Raises `ValueError`/`TypeError` for wrong arguments (`ContractError`, `ProfileError` among them), `SpillError` for a
-    spill path that cannot be used, `EnvironmentLacks` for missing memory or a missing codec library.
+    Raises `ValueError`/`TypeError` for wrong arguments (`ContractError`, `ProfileError`, `ConfigError` among them),
+    `SpillError` for a spill path that cannot be used, `EnvironmentLacks` for missing memory or a missing codec library.
     """
+    if region is None:
+        raise ValueError('a store needs a region: name its size, for example "256MiB", or config=FILE that has one')
     contracts = as_contracts(contract)
     refault_ns = None if refault is None else parse_time_ns(refault)
     if refault_ns is not None and not 0 <= refault_ns < _REFAULT_MAX_NS:
