@@ -15,6 +15,7 @@ _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _KINDS: Final = ("cleancache", "frontswap")
 _ROWS: Final = 16
 _LEFT: Final = 6
+_BAR: Final = _WIDTH - 29
 _COLUMNS: Final = _WIDTH - _LEFT - 2
 _WHOLE: Final = 99.95
 """Numbers from here on need no point for three digits."""
@@ -54,10 +55,10 @@ def distance_plot(histogram: Histogram, *, page_bytes: float = PAGE_SIZE, encodi
     served = 0.0
     for label, share in rows:
         served += share
-        bar = _bar(share / most, encoding)
-        lines.append(f"{label:>9} {100 * share:>6.1f} % {100 * served:>6.1f} %  {bar}".rstrip())
+        drawn = bar(share / most, _BAR, encoding)
+        lines.append(f"{label:>9} {100 * share:>6.1f} % {100 * served:>6.1f} %  {drawn}".rstrip())
     never = histogram.cold / total
-    lines.append(f"{'never':>9} {100 * never:>6.1f} % {'':>8}  {_bar(never / most, encoding)}".rstrip())
+    lines.append(f"{'never':>9} {100 * never:>6.1f} % {'':>8}  {bar(never / most, _BAR, encoding)}".rstrip())
     return "\n".join(lines) + "\n"
 
 
@@ -158,9 +159,8 @@ def _bytes_text(size_bytes: float) -> str:
     return f"{digits} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
-def _bar(share: float, encoding: str | None) -> str:
-    """A bar of the share of all that is left of a line."""
-    width = _WIDTH - 29
+def bar(share: float, width: int, encoding: str | None = None) -> str:
+    """A bar that is a share, in [0, 1], of so many columns."""
     if not _can_write(_EIGHTHS, encoding):
         return "#" * round(share * width)
     eighths = round(share * width * 8)
