@@ -11,9 +11,10 @@ from tmemstore.bench import deadline, filepages
 from tmemstore.bench.arena import Arena, Seen
 from tmemstore.bench.deadline_arguments import SCENARIOS, Arguments
 from tmemstore.bench.load import Load, LoadError
-from tmemstore.bench.outcome import Outcome, upper_bound
+from tmemstore.bench.outcome import Outcome
 from tmemstore.cli import bench_deadline
 from tmemstore.cli.main import main
+from tmemstore.rates import upper_bound
 from tmemstore.storage.cpu import measure_cpu
 
 ALLOCATIONS = {"pairs": 3, "capacity": 1}

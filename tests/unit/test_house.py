@@ -57,7 +57,7 @@ ARROWS = {
 ONLOOKERS = {"stats", "verify"}
 
 # The modules whose names are public beside those of `tmemstore` itself.
-PUBLIC_MODULES = {"tmemstore", "tmemstore.errors", "tmemstore.floors", "tmemstore.units"}
+PUBLIC_MODULES = {"tmemstore", "tmemstore.errors", "tmemstore.floors", "tmemstore.rates", "tmemstore.units"}
 
 
 def name(path):

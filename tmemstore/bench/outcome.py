@@ -1,4 +1,4 @@
-"""What a run of allocations showed: endings, coverage, tightness, and how sure one can be of a rate."""
+"""What a run of allocations showed: endings, coverage, tightness."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import tmemstore
 from tmemstore.bench.quantiles import carried, interval, interval_ranks, nearest_rank
+from tmemstore.rates import upper_bound
 
-_SURE = 0.95
 _PERMILLES = {"p50": 500, "p99": 990, "p999": 999, "max": 1000}
 _ROUTES = ("clean_dropped", "copied_dropped", "migrated_inside", "migrated_reserve", "compressed", "paged_out")
 _CLOSE = 0.2
@@ -20,37 +20,6 @@ _SPENT = ("elapsed_ns", "cpu_ns", "waited_ns", "write_ns", "drop_ns", "predicted
 """Where the time of an aborted allocation went, beside what it was to take."""
 _SETTLING_PART = 10
 """One in so many seconds of a capacity run is left to the store to settle in."""
-
-
-def upper_bound(misses: int, trials: int, sure: float = _SURE) -> float | None:
-    """Return the one-sided upper bound of a rate (Clopper and Pearson, 1934): 3/n for none of n; None if n is 0."""
-    if trials == 0:
-        return None
-    if misses >= trials:
-        return 1.0
-    low, high = misses / trials, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _at_most(misses, trials, middle) > 1 - sure:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _at_most(misses: int, trials: int, rate: float) -> float:
-    """Return the probability of at most so many misses."""
-    if rate in {0.0, 1.0}:
-        return float(rate == 0.0)
-    logs = (
-        math.lgamma(trials + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(rate)
-        + (trials - k) * math.log1p(-rate)
-        for k in range(misses + 1)
-    )
-    return math.fsum(math.exp(log) for log in logs)
 
 
 class Outcome:
