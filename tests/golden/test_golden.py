@@ -39,6 +39,7 @@ HELPS = {
     "help-convert": ["convert"],
     "help-doctor": ["doctor"],
     "help-report": ["report"],
+    "help-tune": ["tune"],
 }
 
 ERRORS = (
@@ -143,6 +144,19 @@ ERRORS = (
     ["compare", "eviction.json", "eviction.json", "--fail", "p98:10%"],
     ["compare", "eviction.json", "eviction.json", "--fail", "p99:10%,p99:5%"],
     ["compare", "eviction.json", "eviction.json", "--format", "xml"],
+    ["tune"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms"],
+    ["tune", "--trace", "missing.tmt", "--contract", "64MiB:50ms"],
+    ["tune", "--trace", "file", "--contract", "64MiB"],
+    ["tune", "--trace", "file", "--contract", "512MiB:50ms"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms", "--confidence", "0.999"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms", "--storage", "floppy"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms", "--jobs", "0"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms", "--step", "0"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms", "--writeback", "never"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms", "--executor", "dask://nowhere"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms", "--allocate", "64MiB"],
+    ["tune", "--trace", "file", "--contract", "64MiB:50ms", "--out", "file"],
 )
 
 

@@ -14,6 +14,7 @@ from tmemstore.bench import deadline, eviction, ops
 from tmemstore.bench.ops_rows import Row
 from tmemstore.cli.main import main
 from tmemstore.report import figures, noise
+from tmemstore.tuning import tuner
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -365,5 +366,6 @@ def test_two_recorded_runs_show_what_the_work_between_them_did(capsys):
     assert "arguments groups (memory,growth,packed,reclaim,waits,device,start; memory,packed," in remarks
 
 
-def test_the_schemas_are_those_that_the_benches_write():
-    assert set(figures._READERS) == {eviction.SCHEMA, deadline.SCHEMA, ops.SCHEMA, copy_bench.SCHEMA}
+def test_the_schemas_are_those_that_are_written():
+    schemas = {eviction.SCHEMA, deadline.SCHEMA, ops.SCHEMA, copy_bench.SCHEMA, tuner.SCHEMA}
+    assert set(figures._READERS) == schemas

@@ -169,8 +169,12 @@ def codecs() -> Iterator[Check]:
 
 
 def optional_parts() -> Iterator[Check]:
-    """Look for the Python packages that make pictures and progress bars."""
-    for package, what, extra in (("matplotlib", "pictures", "plot"), ("rich", "progress bars", "progress")):
+    """Look for the Python packages that make pictures and progress bars, and reach a cluster."""
+    for package, what, extra in (
+        ("matplotlib", "pictures", "plot"),
+        ("rich", "progress bars", "progress"),
+        ("distributed", "Dask clusters", "dask"),
+    ):
         if importlib.util.find_spec(package):
             yield Check(what, OK, package)
         else:

@@ -20,6 +20,7 @@ from tmemstore.cli import (
     output,
     replay,
     report,
+    tune,
 )
 from tmemstore.cli.usage import EXIT_CODES, Parser, UsageError
 
@@ -43,6 +44,7 @@ examples:
   tmemstore bench copy             and what a job that reads files?
   tmemstore convert IN OUT         a trace from what others record
   tmemstore replay TRACE           what would this store have done for a load?
+  tmemstore tune --trace T ...     which ratio keeps a deadline, and saves most
   tmemstore compare OLD NEW        two results: what got worse?
   tmemstore report RESULT -o FILE  results on one page, with pictures
 
@@ -80,6 +82,7 @@ def build_parser() -> Parser:
     replay.add_parser(commands)
     compare.add_parser(commands)
     report.add_parser(commands)
+    tune.add_parser(commands)
     return parser
 
 

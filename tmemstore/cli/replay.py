@@ -145,14 +145,15 @@ def _add_load(add: Any) -> None:
         "random times, each kept 100 ms or less, unless the trace has some; HOLD: 100ms)",
     )
     when = "times of the trace are multiplied by it (default: 1)"
-    add("--time-scale", type=checked(_factor), default="1", metavar="F", help=when)
-    add("--rate", type=checked(_factor), metavar="OPS/S", help="events a second, in place of the trace's times")
+    add("--time-scale", type=checked(factor), default="1", metavar="F", help=when)
+    add("--rate", type=checked(factor), metavar="OPS/S", help="events a second, in place of the trace's times")
     add("--seed", type=whole(0), default="1", metavar="N", help="of sizes, allocations and the device (default: 1)")
     add("--real", action="store_true", help="with real memory, in real time; the device is still emulated")
     add("--spill", metavar="FILE", help="with --real: over this file, on the device that it lies on")
 
 
-def _factor(text: str) -> float:
+def factor(text: str) -> float:
+    """Return a number above 0."""
     try:
         value = float(text)
     except ValueError:

@@ -17,10 +17,10 @@ tables, the machine and the method. The page is one file that needs no network.
 Pictures need matplotlib: pip install 'tmemstore[plot]'."""
 _EPILOG = f"""\
 files:
-  RESULT is what bench eviction, deadline, ops or copy wrote. With --figures,
-  DIR gets each picture as NAME.svg and NAME.png, its data as NAME.dat and
-  NAME.gp, which draws them with gnuplot. Pictures of a second result of the
-  same benchmark have its file's name before theirs.
+  RESULT is what bench eviction, deadline, ops or copy, or tune wrote. With
+  --figures, DIR gets each picture as NAME.svg and NAME.png, its data as
+  NAME.dat and NAME.gp, which draws them with gnuplot. Pictures of a second
+  result of the same kind have its file's name before theirs.
 
 examples:
   tmemstore report bench-results/eviction.json -o report.html

@@ -12,9 +12,9 @@ from tmemstore.report import noise
 from tmemstore.report.tables import carries, size_text
 from tmemstore.storage.document import Fields, read_json
 
-WANTED = "a result of bench eviction, bench deadline, bench ops or bench copy"
+WANTED = "a result of bench eviction, bench deadline, bench ops, bench copy or tune"
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-_SCHEMA = re.compile(r"(tmemstore\.bench\.\w+)/(\w+)")
+_SCHEMA = re.compile(r"(tmemstore\.(?:bench\.\w+|tune))/(\w+)")
 
 
 class ResultError(ValueError):
@@ -77,7 +77,8 @@ def _result(path: str, values: Any) -> Result:
         if known:
             raise ResultError(f"{path} is of schema {schema!r}, and only {known!r} is known here")
         raise ResultError(f"{path} is of schema {schema[:60]!r}; name {WANTED}")
-    for name in ("arguments", "machine", "pages"):
+    facts = [name for name in ("arguments", "machine", "pages") if name != "pages" or schema not in _WITHOUT_PAGES]
+    for name in facts:
         document.group(name)
     rows: dict[str, Row] = {}
     for row in _READERS[schema](document):
@@ -89,7 +90,7 @@ def _result(path: str, values: Any) -> Result:
         path,
         schema,
         rows,
-        {name: values[name] for name in ("arguments", "machine", "pages")},
+        {name: values[name] if name in facts else {} for name in ("arguments", "machine", "pages")},
         commit if isinstance(commit, str) else None,
         document.texts("remarks") if "remarks" in document else (),
     )
@@ -230,9 +231,42 @@ def _copy(document: Fields) -> Iterator[Row]:
         yield Row(f"{job}, {mode}", {"job": job, "mode": mode}, figures)
 
 
+# ---- tune ----
+
+
+def _tune(document: Fields) -> Iterator[Row]:
+    for row in document.groups("rows"):
+        identity: dict[str, Any] = {"frontswap_percent": row.whole("frontswap_percent", 100)}
+        identity |= {name: row.text(name) for name in ("writeback", "codec", "eviction")}
+        identity["admission_filter"] = row.truth("admission_filter")
+        name = "{}:{frontswap_percent}, {writeback}, {codec}, {eviction}, filter {}".format(
+            100 - identity["frontswap_percent"], "on" if identity["admission_filter"] else "off", **identity
+        )
+        yield Row(name, identity, {} if isinstance(row.value("impossible", "a string"), str) else dict(_tuned(row)))
+
+
+def _tuned(row: Fields) -> Iterator[tuple[str, Figure]]:
+    saved = row.figure("saved_ns")
+    if saved is not None:
+        yield "saved", Figure(saved, "ns", less_is_worse=True)
+    yield "bytes_written", Figure(row.whole("bytes_written"), "bytes")
+    allocations, elapsed = row.group("allocations"), row.group("elapsed")
+    count = allocations.whole("count")
+    if count:
+        missed = row.whole("missed")
+        yield "miss_rate", Figure(missed / count, "fraction", noise.of_rate(missed, count))
+        yield "late", Figure(allocations.whole("late"), "count")
+    for name, metric in (("p50_ns", "p50"), ("p99_ns", "p99"), ("max_ns", "max")):
+        value = elapsed.figure(name)
+        if value is not None:
+            yield metric, Figure(value, "ns")
+
+
+_WITHOUT_PAGES = frozenset({"tmemstore.tune/1"})
 _READERS: Mapping[str, Callable[[Fields], Iterator[Row]]] = {
     "tmemstore.bench.eviction/1": _eviction,
     "tmemstore.bench.deadline/1": _deadline,
     "tmemstore.bench.ops/1": _ops,
     "tmemstore.bench.copy/1": _copy,
+    "tmemstore.tune/1": _tune,
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tmemstore.report.baseline_drawing import refused_share, shown_rows
@@ -15,17 +16,19 @@ from tmemstore.report.ops import ops_table
 from tmemstore.report.published import published_table
 from tmemstore.report.result_drawings import drawings_of
 from tmemstore.report.tables import carries, device_text, eviction_table, nearest_percent, size_text
+from tmemstore.report.tune import recommended_line, tune_table
 
 Document = Mapping[str, Any]
 
 _MS = 1_000_000
 _TOLD_BYTES = 64 << 20
 """Of several sizes the one that the first sentence is about."""
-_TABLES = {
+_TABLES: Mapping[str, Callable[[Document], str]] = {
     "tmemstore.bench.eviction/1": eviction_table,
     "tmemstore.bench.ops/1": ops_table,
     "tmemstore.bench.copy/1": copy_table,
     "tmemstore.bench.deadline/1": deadline_table,
+    "tmemstore.tune/1": functools.partial(tune_table, encoding="utf-8"),
 }
 _STYLE = """
 body { font: 16px/1.5 system-ui, "Helvetica Neue", Arial, sans-serif; color: #111; background: #fff;
@@ -74,6 +77,8 @@ def headline(document: Document) -> str | None:
         return _deadline_headline(document)
     if schema == "tmemstore.bench.copy/1":
         return _copy_headline(document)
+    if schema == "tmemstore.tune/1":
+        return recommended_line(document)
     met = [row["met"] for row in document["rows"] if row["met"] is not None]
     return f"Of {len(met)} operations {sum(met)} reach the goal that is set by what this machine does at best."
 

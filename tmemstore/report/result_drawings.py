@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tmemstore.report.drawing import COLOURS, HATCHES, MARKERS, Drawing, log_scale
 from tmemstore.report.plots import eviction_drawings
 from tmemstore.report.tables import carries
+from tmemstore.report.tune_drawing import tune_drawings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ def drawings_of(document: Document) -> list[Drawing]:
         "tmemstore.bench.ops/1": _ops,
         "tmemstore.bench.copy/1": _copy,
         "tmemstore.bench.deadline/1": _deadline,
+        "tmemstore.tune/1": tune_drawings,
     }
     return list(makers[document["schema"]](document))
 
