@@ -61,6 +61,13 @@ static uint32_t next_trimmed(struct cleaner *c)
 	return 0;
 }
 
+/* What a page counts for in its chunk's ceiling: whole units.  In bytes a rest would stay over that no page makes up, and
+ * it would be looked for without an end. */
+static uint64_t counted_bytes(const struct entry *entry)
+{
+	return (uint64_t)units_of(entry->size) << UNIT_SHIFT;
+}
+
 /* The next page to be written of the chunk that holds too much without a copy. */
 static uint32_t next_over(struct cleaner *c)
 {
@@ -75,7 +82,7 @@ static uint32_t next_over(struct cleaner *c)
 		walk_next(&c->walk);
 		if (!entry_waits_for_copy(entry))
 			continue;
-		c->over_bytes -= min_u64(c->over_bytes, entry->size);
+		c->over_bytes -= min_u64(c->over_bytes, counted_bytes(entry));
 		return id;
 	}
 	c->looking = c->over_bytes;
@@ -102,7 +109,7 @@ static uint64_t less_what_is_written(const struct holdings *held, const struct w
 		const struct entry *entry = holdings_entry(held, id);
 
 		if (entry->flags & ENTRY_WRITING)
-			over_bytes -= min_u64(over_bytes, entry->size);
+			over_bytes -= min_u64(over_bytes, counted_bytes(entry));
 		walk_next(&walk);
 	}
 	return over_bytes;

@@ -318,6 +318,22 @@ static void a_chunk_that_would_keep_the_cpu_too_long_gets_copies_until_it_does_n
 	fixture_close(&f);
 }
 
+/* Of these sizes, no whole units, the cleaner once looked for the difference without an end. */
+static void pages_of_odd_sizes_that_are_all_being_written_leave_nothing_to_look_for(void)
+{
+	struct tms_clean_request request = everything;
+
+	open_store(CHUNK, 0);
+	put(0, 20, 1001);
+	limit_bytes(1, 0);
+	request.cold_bytes = UINT64_MAX / 2;
+	CHECK_EQ(step(&request), TMS_CLEAN_BEGUN);
+	CHECK_EQ(result.objects, 20);
+	run(&request);
+	CHECK_EQ(held->region->frames.chunk[0].objects_uncopied, 0);
+	fixture_close(&f);
+}
+
 /* Whoever was refused was told a time. */
 static void what_a_refused_allocation_waits_for_goes_before_what_is_further_beyond_its_share(void)
 {
@@ -377,6 +393,7 @@ int main(void)
 	RUN(copied_pages_are_trimmed_without_a_write);
 	RUN(a_chunk_beyond_its_share_gets_copies_until_it_is_within);
 	RUN(a_chunk_that_would_keep_the_cpu_too_long_gets_copies_until_it_does_not);
+	RUN(pages_of_odd_sizes_that_are_all_being_written_leave_nothing_to_look_for);
 	RUN(what_a_refused_allocation_waits_for_goes_before_what_is_further_beyond_its_share);
 	RUN(a_window_that_was_refused_gets_whole_batches);
 	return check_finish(__FILE__);
