@@ -32,11 +32,9 @@ enum entry_flag {
 /* In unit, of an ephemeral entry, which has no block: nobody vouched for the page, and no get has found it yet. */
 #define ENTRY_TRIED 1
 
-/* 52 bytes: the object's number is cut in two so that none are lost to alignment. */
 struct entry {
-	uint32_t object_low;
-	uint32_t object_high;
 	uint32_t index;
+	uint32_t object; /* id of the record that has the pool and the object's number; 0: not in use */
 	uint32_t hash_next;
 	struct link sibling; /* pages of the same object */
 	struct link order;   /* eviction order, or age */
@@ -44,21 +42,15 @@ struct entry {
 	uint32_t block;
 	uint32_t check_low; /* checksum of the spill copy */
 	uint16_t check_high;
-	uint16_t pool; /* slot of the pool; 0: record not in use */
 	uint16_t size;
 	uint8_t unit;
 	uint8_t flags;
 };
-_Static_assert(sizeof(struct entry) == 52, "the metadata goal counts on it");
+_Static_assert(sizeof(struct entry) == 48, "the metadata goal counts on it");
 
 static inline struct entry *entry_at(const struct slab *entries, uint32_t id)
 {
 	return slab_at(entries, id);
-}
-
-static inline uint64_t entry_object(const struct entry *entry)
-{
-	return (uint64_t)entry->object_high << 32 | entry->object_low;
 }
 
 static inline uint64_t entry_fill(const struct entry *entry)

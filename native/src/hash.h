@@ -2,8 +2,9 @@
  * hash.h: a hash index over the records of a slab, growing by one bucket at a time.
  *
  * Linear hashing (W. Litwin, VLDB 1980): each insertion splits at most two buckets, so that no put pays
- * for a rehash of everything, and the load stays at one record for two buckets.  Chains run through a next id
- * inside the records.
+ * for a rehash of everything, and the load stays at two records for three buckets.  Chains run through a next id
+ * inside the records, from the oldest to the newest: the record that goes next is mostly the oldest, and is found
+ * without looking at others, while a look-up that finds nothing has passed all of them before the new one comes in.
  *
  *      head[b] -> [id] -> [id] -> 0        b = low bits of the record's hash
  *
@@ -15,8 +16,12 @@
 
 #include "slab.h"
 
-/* Buckets a record: a look-up that finds nothing looks at half a record, where each may be a cache miss. */
-#define HASH_SPARSE 2
+/* Buckets for so many records: a look-up that finds nothing looks at two thirds of a record, each a cache miss. */
+#define HASH_BUCKETS 3
+#define HASH_RECORDS 2
+#define HASH_SPLITS 2 /* an insertion does at most */
+
+typedef uint64_t (*hash_of_fn)(const void *context, const void *record);
 
 struct hash {
 	uint32_t **segment;
@@ -26,7 +31,8 @@ struct hash {
 	uint32_t low_mask;   /* of the last full doubling */
 	uint32_t records;
 	uint32_t next_offset; /* of the chain link inside a record */
-	uint64_t (*hash_of)(const void *record);
+	hash_of_fn hash_of;
+	const void *context; /* of hash_of */
 };
 
 /* splitmix64's finaliser (S. Vigna): every input bit reaches the low output bits. */
@@ -73,9 +79,9 @@ static inline void hash_deinit(struct hash *hash)
 }
 
 /* False: no memory. */
-static inline bool hash_init(struct hash *hash, size_t next_offset, uint64_t (*hash_of)(const void *record))
+static inline bool hash_init(struct hash *hash, size_t next_offset, hash_of_fn hash_of, const void *context)
 {
-	*hash = (struct hash){ .next_offset = (uint32_t)next_offset, .hash_of = hash_of };
+	*hash = (struct hash){ .next_offset = (uint32_t)next_offset, .hash_of = hash_of, .context = context };
 	if (hash_add_bucket(hash))
 		return true;
 	hash_deinit(hash);
@@ -112,31 +118,40 @@ static inline void hash_split(struct hash *hash, const struct slab *slab)
 		uint32_t id = *from;
 		uint32_t *next = hash_next(hash, slab, id);
 
-		if (((uint32_t)hash->hash_of(slab_at(slab, id)) & (hash->low_mask << 1 | 1)) == fresh) {
+		if (((uint32_t)hash->hash_of(hash->context, slab_at(slab, id)) & (hash->low_mask << 1 | 1)) == fresh) {
 			*from = *next;
-			*next = *to;
+			*next = 0;
 			*to = id;
+			to = next;
 		} else {
 			from = next;
 		}
 	}
 }
 
-static inline void hash_insert(struct hash *hash, const struct slab *slab, uint32_t id)
+static inline bool hash_is_dense(const struct hash *hash)
 {
-	uint32_t *head;
-
-	hash->records++;
-	for (int split = 0; split < HASH_SPARSE && hash->records * HASH_SPARSE > hash->buckets; split++)
-		hash_split(hash, slab);
-	head = hash_head(hash, hash->hash_of(slab_at(slab, id)));
-	*hash_next(hash, slab, id) = *head;
-	*head = id;
+	return (uint64_t)hash->records * HASH_BUCKETS > (uint64_t)hash->buckets * HASH_RECORDS;
 }
 
-static inline void hash_remove(struct hash *hash, const struct slab *slab, uint32_t id)
+/* value: what hash_of says of the record. */
+static inline void hash_insert(struct hash *hash, const struct slab *slab, uint32_t id, uint64_t value)
 {
-	uint32_t *at = hash_head(hash, hash->hash_of(slab_at(slab, id)));
+	uint32_t *at;
+
+	hash->records++;
+	for (int split = 0; split < HASH_SPLITS && hash_is_dense(hash); split++)
+		hash_split(hash, slab);
+	at = hash_head(hash, value);
+	while (*at)
+		at = hash_next(hash, slab, *at);
+	*hash_next(hash, slab, id) = 0;
+	*at = id;
+}
+
+static inline void hash_remove(struct hash *hash, const struct slab *slab, uint32_t id, uint64_t value)
+{
+	uint32_t *at = hash_head(hash, value);
 
 	while (*at != id)
 		at = hash_next(hash, slab, *at);

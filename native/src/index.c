@@ -3,26 +3,33 @@
  *
  *      pool_objects[slot] -> object <-> object          object.link
  *                              |
- *                            pages -> entry <-> entry   entry.sibling
+ *                            pages -> entry <-> entry   entry.sibling; entry.object leads back
  *
- * Owns: entries, objects.  Invariants: 1. each entry is in its hash chain and in the list of its
- * object.  2. an object with no page does not exist.  3. each object is in the list of its pool.
+ * Owns: entries, objects.  Invariants: 1. each entry is in its hash chain and in the list of its object, whose id it
+ * has.  2. an object with no page does not exist.  3. each object is in the list of its pool.
  * Locks: the store's.
  */
 #include "index.h"
 
-static uint64_t hash_of_entry(const void *record)
+static uint64_t object_hash(uint64_t number, uint32_t pool)
 {
-	const struct entry *entry = record;
-
-	return index_hash(entry_object(entry), entry->index, entry->pool);
+	return index_hash(number, 0, pool);
 }
 
-static uint64_t hash_of_object(const void *record)
+static uint64_t hash_of_entry(const void *context, const void *record)
+{
+	const struct entry *entry = record;
+	const struct object *object = index_object(context, entry);
+
+	return index_hash(object->number, entry->index, object->pool);
+}
+
+static uint64_t hash_of_object(const void *context, const void *record)
 {
 	const struct object *object = record;
 
-	return index_hash(object->object, 0, object->pool);
+	(void)context;
+	return object_hash(object->number, object->pool);
 }
 
 static struct link *sibling_link(const void *entries, uint32_t id)
@@ -45,8 +52,8 @@ bool index_init(struct index *index)
 	*index = (struct index){ 0 };
 	slab_init(&index->entries, sizeof(struct entry));
 	slab_init(&index->objects, sizeof(struct object));
-	if (hash_init(&index->entry_hash, offsetof(struct entry, hash_next), hash_of_entry) &&
-	    hash_init(&index->object_hash, offsetof(struct object, hash_next), hash_of_object))
+	if (hash_init(&index->entry_hash, offsetof(struct entry, hash_next), hash_of_entry, index) &&
+	    hash_init(&index->object_hash, offsetof(struct object, hash_next), hash_of_object, index))
 		return true;
 	index_deinit(index);
 	return false;
@@ -60,6 +67,7 @@ void index_deinit(struct index *index)
 	slab_deinit(&index->objects);
 	free(index->pool_objects);
 	index->pool_objects = NULL;
+	index->last_object = 0;
 }
 
 bool index_reserve_pools(struct index *index, uint32_t n)
@@ -77,6 +85,13 @@ bool index_reserve_pools(struct index *index, uint32_t n)
 	return true;
 }
 
+/* ---- looking up -------------------------------------------------------------------------------------- */
+
+static bool is_object(const struct object *object, uint64_t number, uint32_t pool)
+{
+	return object->number == number && object->pool == pool;
+}
+
 uint32_t index_find(const struct index *index, const struct key *key)
 {
 	uint32_t id = *hash_head(&index->entry_hash, index_key_hash(key));
@@ -84,12 +99,23 @@ uint32_t index_find(const struct index *index, const struct key *key)
 	while (id) {
 		const struct entry *entry = entry_at(&index->entries, id);
 
-		if (entry->index == key->index && entry_object(entry) == key->object && entry->pool == key->pool)
+		if (entry->index == key->index && is_object(index_object(index, entry), key->object, key->pool))
 			break;
 		id = entry->hash_next;
 	}
 	return id;
 }
+
+static uint32_t find_object(const struct index *index, uint64_t number, uint32_t pool)
+{
+	uint32_t id = *hash_head(&index->object_hash, object_hash(number, pool));
+
+	while (id && !is_object(object_at(index, id), number, pool))
+		id = object_at(index, id)->hash_next;
+	return id;
+}
+
+/* ---- hints to the CPU -------------------------------------------------------------------------------- */
 
 void index_prefetch_keys(const struct index *index, const struct key_run *keys, uint16_t pool)
 {
@@ -97,11 +123,11 @@ void index_prefetch_keys(const struct index *index, const struct key_run *keys, 
 
 	if (keys->at + 1 < keys->n && index->entries.live) {
 		key = key_run_at(keys, keys->at + 1, pool);
-		__builtin_prefetch(entry_at(&index->entries, *hash_head(&index->entry_hash, index_hash(key.object, key.index, pool))));
+		__builtin_prefetch(entry_at(&index->entries, *hash_head(&index->entry_hash, index_key_hash(&key))));
 	}
 	if (keys->at + 2 < keys->n) {
 		key = key_run_at(keys, keys->at + 2, pool);
-		__builtin_prefetch(hash_head(&index->entry_hash, index_hash(key.object, key.index, pool)));
+		__builtin_prefetch(hash_head(&index->entry_hash, index_key_hash(&key)));
 	}
 }
 
@@ -125,31 +151,14 @@ void index_prefetch_removal(const struct index *index, uint32_t id)
 	const struct slab *entries = &index->entries;
 	const struct entry *entry = entry_at(entries, id);
 
-	__builtin_prefetch(hash_head(&index->entry_hash, hash_of_entry(entry)), 1);
+	__builtin_prefetch(hash_head(&index->entry_hash, hash_of_entry(index, entry)), 1);
 	__builtin_prefetch(entry_at(entries, entry->sibling.prev), 1);
 	__builtin_prefetch(entry_at(entries, entry->sibling.next), 1);
 	__builtin_prefetch(entry_at(entries, entry->order.prev), 1);
 	__builtin_prefetch(entry_at(entries, entry->order.next), 1);
 }
 
-void index_prefetch_chain(const struct index *index, uint32_t id)
-{
-	__builtin_prefetch(entry_at(&index->entries, *hash_head(&index->entry_hash, hash_of_entry(entry_at(&index->entries, id)))), 1);
-}
-
-static uint32_t find_object(const struct index *index, uint16_t pool, uint64_t number)
-{
-	uint32_t id = *hash_head(&index->object_hash, index_hash(number, 0, pool));
-
-	while (id) {
-		const struct object *object = object_at(index, id);
-
-		if (object->object == number && object->pool == pool)
-			break;
-		id = object->hash_next;
-	}
-	return id;
-}
+/* ---- coming and going -------------------------------------------------------------------------------- */
 
 static uint32_t make_object(struct index *index, const struct key *key)
 {
@@ -159,9 +168,9 @@ static uint32_t make_object(struct index *index, const struct key *key)
 	if (!id)
 		return 0;
 	object = object_at(index, id);
-	object->object = key->object;
+	object->number = key->object;
 	object->pool = key->pool;
-	hash_insert(&index->object_hash, &index->objects, id);
+	hash_insert(&index->object_hash, &index->objects, id, object_hash(key->object, key->pool));
 	list_push_front(&index->pool_objects[key->pool], &index->objects, object_link, id);
 	return id;
 }
@@ -169,23 +178,24 @@ static uint32_t make_object(struct index *index, const struct key *key)
 enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret)
 {
 	uint32_t id = slab_alloc(&index->entries);
-	uint32_t object = id ? find_object(index, key->pool, key->object) : 0;
+	uint32_t object = index->last_object;
 	struct entry *entry;
 
 	if (!id)
 		return INDEX_NO_ENTRY;
+	if (!object || !is_object(object_at(index, object), key->object, key->pool))
+		object = find_object(index, key->object, key->pool);
 	if (!object)
 		object = make_object(index, key);
 	if (!object) {
 		slab_free(&index->entries, id);
 		return INDEX_NO_OBJECT;
 	}
+	index->last_object = object;
 	entry = entry_at(&index->entries, id);
-	entry->object_low = (uint32_t)key->object;
-	entry->object_high = (uint32_t)(key->object >> 32);
+	entry->object = object;
 	entry->index = key->index;
-	entry->pool = key->pool;
-	hash_insert(&index->entry_hash, &index->entries, id);
+	hash_insert(&index->entry_hash, &index->entries, id, index_key_hash(key));
 	list_push_front(&object_at(index, object)->pages, &index->entries, sibling_link, id);
 	*ret = id;
 	return INDEX_OK;
@@ -194,23 +204,25 @@ enum index_result index_insert(struct index *index, const struct key *key, uint3
 void index_remove(struct index *index, uint32_t id)
 {
 	const struct entry *entry = entry_at(&index->entries, id);
-	uint16_t pool = entry->pool;
-	uint32_t object_id = find_object(index, pool, entry_object(entry));
+	uint32_t object_id = entry->object;
 	struct object *object = object_at(index, object_id);
+	uint32_t pool = object->pool;
 
-	hash_remove(&index->entry_hash, &index->entries, id);
+	hash_remove(&index->entry_hash, &index->entries, id, hash_of_entry(index, entry));
 	list_remove(&object->pages, &index->entries, sibling_link, id);
 	slab_free(&index->entries, id);
 	if (object->pages.count)
 		return;
-	hash_remove(&index->object_hash, &index->objects, object_id);
+	hash_remove(&index->object_hash, &index->objects, object_id, hash_of_object(index, object));
 	list_remove(&index->pool_objects[pool], &index->objects, object_link, object_id);
 	slab_free(&index->objects, object_id);
 }
 
+/* ---- all of an object, of a pool --------------------------------------------------------------------- */
+
 uint32_t index_any_of_object(const struct index *index, uint16_t pool, uint64_t object)
 {
-	uint32_t id = find_object(index, pool, object);
+	uint32_t id = find_object(index, object, pool);
 
 	return id ? object_at(index, id)->pages.first : 0;
 }

@@ -28,7 +28,7 @@ static inline struct key key_run_at(const struct key_run *keys, uint64_t at, uin
 
 /* A file or a swap area.  It exists while it has a page. */
 struct object {
-	uint64_t object;
+	uint64_t number;
 	uint32_t pool; /* 0: record not in use */
 	uint32_t hash_next;
 	struct list pages;
@@ -40,6 +40,7 @@ struct index {
 	struct hash entry_hash;
 	struct slab objects;
 	struct hash object_hash;
+	uint32_t last_object;      /* that a page came to: the next one is often of the same, which its record shows */
 	struct list *pool_objects; /* by slot */
 	uint32_t pools;
 };
@@ -63,6 +64,12 @@ static inline uint64_t index_key_hash(const struct key *key)
 	return index_hash(key->object, key->index, key->pool);
 }
 
+/* The object of an entry. */
+static inline const struct object *index_object(const struct index *index, const struct entry *entry)
+{
+	return slab_at(&index->objects, entry->object);
+}
+
 /* The entry of the key, or 0. */
 uint32_t index_find(const struct index *index, const struct key *key);
 /* Hints to the CPU: what looking up the next two keys will touch, each one step further than the last time. */
@@ -72,8 +79,6 @@ void index_prefetch_keys(const struct index *index, const struct key_run *keys, 
 void index_prefetch_batch(const struct index *index, const struct key_run *keys, uint64_t end, uint16_t pool);
 /* For a page that will be removed soon: what that touches. */
 void index_prefetch_removal(const struct index *index, uint32_t id);
-/* The same, one step further. */
-void index_prefetch_chain(const struct index *index, uint32_t id);
 /* A new entry for a key that has none; all but the key is zero. */
 enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret);
 /* Frees the entry, and its object with the last page. */

@@ -135,7 +135,7 @@ static bool is_still_written(const struct holdings *held, const struct page_out_
 	if (item->id >= held->index.entries.end)
 		return false;
 	entry = holdings_entry(held, item->id);
-	return entry->pool && entry->flags & ENTRY_WRITING && entry->block == item->block && entry->unit == item->unit;
+	return entry->object && entry->flags & ENTRY_WRITING && entry->block == item->block && entry->unit == item->unit;
 }
 
 static bool has_form(const struct entry *entry, const struct page_out_item *item)

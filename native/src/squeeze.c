@@ -71,7 +71,7 @@ static uint32_t next_to_try(tms_store *store)
 	if (id && id < held->index.entries.end) {
 		const struct entry *entry = holdings_entry(held, id);
 
-		if (entry->pool && entry_is_only_copy(entry) && !reserve_has(&held->region->reserve, entry->place))
+		if (entry->object && entry_is_only_copy(entry) && !reserve_has(&held->region->reserve, entry->place))
 			id = aging_newer(&held->aging, id);
 		else
 			id = 0;
@@ -120,7 +120,7 @@ bool squeeze_is_current(const tms_store *store, const struct squeezed *object)
 	const struct entry *entry = holdings_entry(&store->held, object->id);
 	uint8_t now[TMS_PAGE_SIZE];
 
-	if (!entry->pool || !entry_waits_for_copy(entry) || entry->place != object->place || entry->size != object->size)
+	if (!entry->object || !entry_waits_for_copy(entry) || entry->place != object->place || entry->size != object->size)
 		return false;
 	if ((entry->flags & (ENTRY_PACKED | ENTRY_DENSE)) != object->form)
 		return false;

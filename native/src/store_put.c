@@ -129,10 +129,8 @@ static void prefetch_victims(const struct holdings *held)
 {
 	uint32_t id = held->region->frames.held[FRAME_FREE] ? 0 : evict_next(&held->evict);
 
-	if (id) {
-		index_prefetch_chain(&held->index, id);
+	if (id)
 		id = holdings_entry(held, id)->order.prev;
-	}
 	if (id) {
 		holdings_prefetch_drop(held, id);
 		id = holdings_entry(held, id)->order.prev;

@@ -17,7 +17,7 @@ static bool owns_frame(const struct audit *audit, uint32_t pfn, bool persistent)
 	if (id == 0 || id >= entries->end)
 		return false;
 	entry = entry_at(entries, id);
-	return entry->pool && entry->flags & ENTRY_RESIDENT && !(entry->flags & ENTRY_PACKED) &&
+	return entry->object && entry->flags & ENTRY_RESIDENT && !(entry->flags & ENTRY_PACKED) &&
 	       entry->place == pfn << UNITS_SHIFT && !(entry->flags & ENTRY_PERSISTENT) == !persistent;
 }
 

@@ -72,6 +72,15 @@ static void recount(struct audit *audit, const struct entry *entry, bool is_left
 		recount_place(audit, entry);
 }
 
+static bool is_found(const struct index *index, uint32_t id)
+{
+	const struct entry *entry = entry_at(&index->entries, id);
+	const struct object *object = entry->object < index->objects.end ? index_object(index, entry) : NULL;
+
+	return object && object->pool &&
+	       index_find(index, &(struct key){ object->number, entry->index, (uint16_t)object->pool }) == id;
+}
+
 static void verify_entries(struct audit *audit)
 {
 	const struct index *index = &audit->held->index;
@@ -80,12 +89,11 @@ static void verify_entries(struct audit *audit)
 
 	for (uint32_t id = 1; id < index->entries.end; id++) {
 		const struct entry *entry = entry_at(&index->entries, id);
-		struct key key = { entry_object(entry), entry->index, entry->pool };
 
-		if (!entry->pool)
+		if (!entry->object)
 			continue;
 		live++;
-		holds(audit, index_find(index, &key) == id, "index 1: an entry is found by its key");
+		holds(audit, is_found(index, id), "index 1: an entry is found by its key");
 		holds(audit, flags_agree(entry), "entry 1 to 3: the flags of an entry agree");
 		holds(audit, !(entry->flags & ENTRY_RESIDENT) || is_in_place(audit, entry, id),
 		      "entry: a resident page lies where its entry says");
@@ -123,7 +131,7 @@ static void verify_objects(struct audit *audit)
 			holds(audit, entry->sibling.prev == before, "index 1: the list of an object runs back as it runs forth");
 			before = at;
 			at = entry->sibling.next;
-			holds(audit, entry->pool == object->pool && entry_object(entry) == object->object,
+			holds(audit, entry->object == id,
 			      "index 1: the pages of an object are its own");
 		}
 		holds(audit, count == object->pages.count && count > 0, "index 2: an object with no page does not exist");

@@ -47,7 +47,7 @@ static inline uint64_t units_uncopied(uint32_t start_chunk, uint32_t end_chunk)
 		const struct entry *entry = holdings_entry(held, id);
 		const uint64_t chunk = entry->place >> UNITS_SHIFT >> CHUNK_SHIFT;
 
-		if (entry->pool && entry_is_only_copy(entry) && start_chunk <= chunk && chunk < end_chunk)
+		if (entry->object && entry_is_only_copy(entry) && start_chunk <= chunk && chunk < end_chunk)
 			units += (entry->size + 63u) / 64;
 	}
 	return units;

@@ -19,16 +19,6 @@ static void a_fill_value_stands_in_the_entry_whole_and_leaves_the_rest_alone(voi
 	}
 }
 
-static void an_object_number_has_64_bits(void)
-{
-	struct entry entry = { .object_low = 0x89abcdef, .object_high = 0x01234567 };
-
-	CHECK_EQ(entry_object(&entry), UINT64_C(0x0123456789abcdef));
-	entry.object_high = UINT32_MAX;
-	entry.object_low = 0;
-	CHECK_EQ(entry_object(&entry), UINT64_C(0xffffffff00000000));
-}
-
 static void flags_are_distinct_and_fit_their_byte(void)
 {
 	const unsigned int flags[] = { ENTRY_PERSISTENT, ENTRY_FILL, ENTRY_PACKED, ENTRY_RESIDENT, ENTRY_COPY, ENTRY_WRITING, ENTRY_VISITED };
@@ -42,8 +32,8 @@ static void flags_are_distinct_and_fit_their_byte(void)
 	CHECK(all <= UINT8_MAX);
 }
 
-/* A free record holds the slab's next free id in its first four bytes: pool must not lie there. */
-static void a_free_record_of_the_slab_has_no_pool(void)
+/* A free record holds the slab's next free id in its first four bytes: the object must not lie there. */
+static void a_free_record_of_the_slab_has_no_object(void)
 {
 	struct slab entries;
 	uint32_t id[3];
@@ -56,7 +46,7 @@ static void a_free_record_of_the_slab_has_no_pool(void)
 	for (int i = 0; i < 3; i++)
 		slab_free(&entries, id[i]);
 	for (int i = 0; i < 3; i++)
-		CHECK_EQ(entry_at(&entries, id[i])->pool, 0);
+		CHECK_EQ(entry_at(&entries, id[i])->object, 0);
 	slab_deinit(&entries);
 }
 
@@ -76,9 +66,8 @@ static void size_and_unit_reach_over_a_whole_block(void)
 int main(void)
 {
 	RUN(a_fill_value_stands_in_the_entry_whole_and_leaves_the_rest_alone);
-	RUN(an_object_number_has_64_bits);
 	RUN(flags_are_distinct_and_fit_their_byte);
-	RUN(a_free_record_of_the_slab_has_no_pool);
+	RUN(a_free_record_of_the_slab_has_no_object);
 	RUN(size_and_unit_reach_over_a_whole_block);
 	return check_finish(__FILE__);
 }

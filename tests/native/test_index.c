@@ -66,8 +66,8 @@ static void count(const struct index *index)
 				CHECK_EQ(index_find(index, &key), shadow[pool][object][page]);
 			}
 			CHECK_EQ(any != 0, pages != 0);
-			CHECK(!any || (entry_object(entry_at(&index->entries, any)) == object_number(object) &&
-				       entry_at(&index->entries, any)->pool == pool));
+			CHECK(!any || (index_object(index, entry_at(&index->entries, any))->number == object_number(object) &&
+				       index_object(index, entry_at(&index->entries, any))->pool == pool));
 			entries += pages;
 			of_pool += pages != 0;
 		}

@@ -44,7 +44,7 @@ static struct tms_headroom by_hand(uint64_t window_chunks)
 		const struct entry *entry = holdings_entry(held, id);
 		uint64_t rounded = (entry->size + UINT64_C(63)) / 64 * 64;
 
-		if (!entry->pool || !entry_is_only_copy(entry))
+		if (!entry->object || !entry_is_only_copy(entry))
 			continue;
 		most.uncopied_bytes += rounded;
 		if (reserve_has(&f.region->reserve, entry->place)) {

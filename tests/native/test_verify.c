@@ -175,6 +175,8 @@ static void a_broken_index_is_named(void)
 	BREAK(object->pages.count, object->pages.count + 1, "index 2");
 	BREAK(held->index.pool_objects[pool_slot(&held->pools, f.swap)].count, 1, "index 3");
 	BREAK(held->index.entry_hash.records, 1, "index");
+	BREAK(entry_of(&f, f.swap, 5)->object, held->index.objects.end, "index 1");
+	BREAK(entry_of(&f, f.swap, 5)->object, entry_of(&f, f.clean, 3)->object, "index 1");
 	BREAK(entry_at(&held->index.entries, object->pages.first)->sibling.next, 0, "index 2");
 	fixture_close(&f);
 }

@@ -57,7 +57,7 @@ static void count(uint32_t start, uint32_t end, uint32_t *without, uint32_t *out
 		const struct entry *entry = holdings_entry(held, id);
 		uint32_t pfn = entry->place >> UNITS_SHIFT;
 
-		if (!entry->pool)
+		if (!entry->object)
 			continue;
 		if (pfn >= start && pfn < end)
 			*without += !(entry->flags & ENTRY_COPY);
