@@ -97,7 +97,7 @@ uint32_t region_isolate(struct tms_region *region, uint32_t start_pfn, uint32_t 
 static bool span_is_isolated(const struct tms_region *region, const struct span *span)
 {
 	for (uint32_t f = 0; f < span->frames; f++)
-		if (frame_is_isolated(&region->frames, span->pfn[f]))
+		if (frame_is_isolated(&region->frames, span_pfn(span, f)))
 			return true;
 	return false;
 }

@@ -15,6 +15,10 @@
 /* Spans with room looked at for one in a usable chunk. */
 #define PLACE_LOOK 8
 
+/* What a block takes beside its bytes, where malloc is glibc's; elsewhere about as much. */
+#define MALLOC_HEADER 8
+#define MALLOC_ALIGN 16
+
 static uint32_t class_of(uint32_t bytes)
 {
 	return bytes ? (bytes - 1) >> UNIT_SHIFT : 0;
@@ -44,7 +48,6 @@ void packing_deinit(struct packing *packing)
 	slab_deinit(&packing->spans);
 }
 
-/* The fewest frames that waste the least, as zsmalloc chooses them. */
 uint32_t packing_span_frames(uint32_t bytes)
 {
 	uint32_t size = class_bytes(class_of(bytes));
@@ -53,8 +56,9 @@ uint32_t packing_span_frames(uint32_t bytes)
 
 	for (uint32_t n = 1; n <= SPAN_FRAMES; n++) {
 		uint32_t waste = (n * TMS_PAGE_SIZE % size) * SPAN_FRAMES / n;
+		bool few_objects = n * TMS_PAGE_SIZE / size <= SPAN_OBJECTS;
 
-		if (waste < best_waste) {
+		if (waste < best_waste || (waste == best_waste && few_objects)) {
 			best = n;
 			best_waste = waste;
 		}
@@ -87,11 +91,17 @@ static void delist(struct packing *packing, uint32_t id, struct span *span)
 	span->listed = false;
 }
 
+/* Of the slots and frames of a span, with what malloc adds to them. */
+static uint32_t slot_bytes(uint32_t capacity, uint32_t frames)
+{
+	return (uint32_t)round_up_u64((capacity + frames) * sizeof(uint32_t) + MALLOC_HEADER, MALLOC_ALIGN) - MALLOC_HEADER;
+}
+
 bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, uint32_t frames)
 {
 	uint32_t class_id = class_of(bytes);
 	uint32_t capacity = frames * TMS_PAGE_SIZE / class_bytes(class_id);
-	uint32_t *slot = malloc(capacity * sizeof(*slot));
+	uint32_t *slot = malloc(slot_bytes(capacity, frames));
 	uint32_t id = slot ? slab_alloc(&packing->spans) : 0;
 	uint32_t pfn = chunk << CHUNK_SHIFT;
 	struct span *span;
@@ -102,7 +112,7 @@ bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, u
 	}
 	span = packing_span(packing, id);
 	span->class_id = (uint8_t)class_id;
-	span->frames = (uint8_t)frames;
+	span->frames = frames & 0xf;
 	span->capacity = (uint16_t)capacity;
 	span->slot = slot;
 	for (uint32_t i = 0; i < capacity; i++)
@@ -110,9 +120,9 @@ bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, u
 	for (uint32_t f = 0; f < frames; f++) {
 		pfn = frame_next_free(packing->frames, pfn);
 		frame_take(packing->frames, pfn, FRAME_PACKED, id);
-		span->pfn[f] = pfn;
+		slot[capacity + f] = pfn;
 	}
-	packing->slot_bytes += capacity * sizeof(*slot);
+	packing->slot_bytes += slot_bytes(capacity, frames);
 	enlist(packing, id, span);
 	return true;
 }
@@ -121,8 +131,8 @@ static void free_span(struct packing *packing, uint32_t id, struct span *span)
 {
 	delist(packing, id, span);
 	for (uint32_t f = 0; f < span->frames; f++)
-		frame_release(packing->frames, span->pfn[f]);
-	packing->slot_bytes -= span->capacity * sizeof(*span->slot);
+		frame_release(packing->frames, span_pfn(span, f));
+	packing->slot_bytes -= slot_bytes(span->capacity, span->frames);
 	free(span->slot);
 	slab_free(&packing->spans, id);
 }
@@ -131,7 +141,7 @@ static uint32_t place_of(const struct span *span, uint32_t slot)
 {
 	uint32_t at = slot * span_class_bytes(span);
 
-	return span->pfn[at >> PAGE_SHIFT] << UNITS_SHIFT | (at & (TMS_PAGE_SIZE - 1)) >> UNIT_SHIFT;
+	return span_pfn(span, at >> PAGE_SHIFT) << UNITS_SHIFT | (at & (TMS_PAGE_SIZE - 1)) >> UNIT_SHIFT;
 }
 
 /* The byte offset in the span of the object at place. */
@@ -140,7 +150,7 @@ static uint32_t offset_of(const struct span *span, uint32_t place)
 	uint32_t pfn = place >> UNITS_SHIFT;
 	uint32_t f = 0;
 
-	while (span->pfn[f] != pfn)
+	while (span_pfn(span, f) != pfn)
 		f++;
 	return f << PAGE_SHIFT | (place & ((1U << UNITS_SHIFT) - 1)) << UNIT_SHIFT;
 }
@@ -152,7 +162,7 @@ static uint32_t usable_span(struct packing *packing, struct size_class *class, f
 	for (uint32_t look = 0; look < PLACE_LOOK && class->with_room.first; look++) {
 		uint32_t id = class->with_room.first;
 
-		if (!usable || usable(context, packing_span(packing, id)->pfn[0] >> CHUNK_SHIFT))
+		if (!usable || usable(context, span_pfn(packing_span(packing, id), 0) >> CHUNK_SHIFT))
 			return id;
 		if (id == class->with_room.last)
 			break;
@@ -203,16 +213,16 @@ struct pieces packing_pieces(const struct packing *packing, uint32_t place, uint
 {
 	const struct frame_table *frames = packing->frames;
 	uint32_t pfn = place >> UNITS_SHIFT;
-	const struct span *span = packing_span(packing, frames->owner[pfn]);
-	uint32_t at = offset_of(span, place);
-	uint32_t in_frame = at & (TMS_PAGE_SIZE - 1);
+	uint32_t in_frame = (place & ((1U << UNITS_SHIFT) - 1)) << UNIT_SHIFT;
 	uint32_t first = TMS_PAGE_SIZE - in_frame;
 	struct pieces pieces = { { frame_data(frames, pfn) + in_frame, NULL }, { bytes, 0 } };
 
 	if (bytes > first) {
+		const struct span *span = packing_span(packing, frames->owner[pfn]);
+
 		pieces.bytes[0] = first;
 		pieces.bytes[1] = bytes - first;
-		pieces.at[1] = frame_data(frames, span->pfn[(at >> PAGE_SHIFT) + 1]);
+		pieces.at[1] = frame_data(frames, span_pfn(span, (offset_of(span, place) >> PAGE_SHIFT) + 1));
 	}
 	return pieces;
 }
@@ -249,8 +259,8 @@ uint32_t span_lowest_pfn(const struct span *span, uint32_t from)
 	uint32_t lowest = PFN_NONE;
 
 	for (uint32_t f = 0; f < span->frames; f++)
-		if (span->pfn[f] >= from && span->pfn[f] < lowest)
-			lowest = span->pfn[f];
+		if (span_pfn(span, f) >= from && span_pfn(span, f) < lowest)
+			lowest = span_pfn(span, f);
 	return lowest;
 }
 

@@ -25,17 +25,17 @@
 #define REGION_MAX_FRAMES (UINT32_C(1) << (32 - UNITS_SHIFT))
 
 struct span {
-	struct link link;   /* among the spans of its class with room, unless full or sealed */
-	uint8_t class_id;
-	uint8_t frames;
-	bool sealed;        /* in a window being emptied: takes no object */
-	bool listed;
+	struct link link;    /* among the spans of its class with room, unless full or sealed */
+	uint32_t *slot;      /* the entry that owns the object; or SLOT_FREE | next free slot; behind them the frames */
 	uint16_t capacity;
 	uint16_t used;
 	uint16_t free_first; /* a free slot, or SLOT_NONE */
-	uint32_t pfn[SPAN_FRAMES];
-	uint32_t *slot;      /* the entry that owns the object; or SLOT_FREE | next free slot */
+	uint8_t class_id;
+	uint8_t frames : 4;
+	bool sealed : 1;     /* in a window being emptied: takes no object */
+	bool listed : 1;
 };
+_Static_assert(sizeof(struct span) == 24, "the metadata goal counts on it");
 
 #define SLOT_FREE (UINT32_C(1) << 31)
 #define SLOT_NONE UINT16_MAX
@@ -63,7 +63,9 @@ struct pieces {
 void packing_init(struct packing *packing, struct frame_table *frames);
 void packing_deinit(struct packing *packing);
 
-/* Frames that the class packs best into. */
+/* Frames that the class packs best into: those that waste the least and, where several do, the most of them that hold
+ * no more than SPAN_OBJECTS, since the fewer spans the less bookkeeping, and the fewer that are partly filled. */
+#define SPAN_OBJECTS 64
 uint32_t packing_span_frames(uint32_t bytes);
 /* Makes an empty span of that many free frames of the chunk.  False: no memory. */
 bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, uint32_t frames);
@@ -80,6 +82,11 @@ bool packing_owns(const struct packing *packing, uint32_t place, uint32_t entry)
 static inline struct span *packing_span(const struct packing *packing, uint32_t id)
 {
 	return slab_at(&packing->spans, id);
+}
+
+static inline uint32_t span_pfn(const struct span *span, uint32_t frame)
+{
+	return span->slot[span->capacity + frame];
 }
 
 static inline uint32_t span_class_bytes(const struct span *span)

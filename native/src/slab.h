@@ -18,10 +18,10 @@
 
 #include "arena.h"
 
-#define SLAB_SHIFT 12
+#define SLAB_SHIFT 11
 #define SLAB_SEGMENT (UINT32_C(1) << SLAB_SHIFT)
 /* So many segments lie where malloc puts them: a small store shall not pay for huge pages. */
-#define SLAB_SMALL 8
+#define SLAB_SMALL 16
 #define SLAB_MAX_ID (UINT32_C(1) << 31)
 
 struct slab {

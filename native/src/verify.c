@@ -138,9 +138,9 @@ static void verify_span(struct audit *audit, uint32_t id)
 		      "sizeclass: an object in use is owned by an entry that is there");
 	for (uint32_t f = 0; f < span->frames; f++)
 		holds(audit,
-		      span->pfn[f] >> CHUNK_SHIFT == span->pfn[0] >> CHUNK_SHIFT &&
-			      packing->frames->owner[span->pfn[f]] == id &&
-			      frame_state(packing->frames, span->pfn[f]) == FRAME_PACKED,
+		      span_pfn(span, f) >> CHUNK_SHIFT == span_pfn(span, 0) >> CHUNK_SHIFT &&
+			      packing->frames->owner[span_pfn(span, f)] == id &&
+			      frame_state(packing->frames, span_pfn(span, f)) == FRAME_PACKED,
 		      "sizeclass 2: the frames of a span are packed, its own, and in one chunk");
 	holds(audit, used == span->used && used > 0, "sizeclass 3: a span counts its objects and has one");
 	holds(audit, span->listed == (!span->sealed && used < span->capacity),

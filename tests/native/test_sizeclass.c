@@ -142,9 +142,9 @@ static void walk(void)
 		const struct span *span = packing_span(&packing, id);
 
 		for (uint32_t f = 0; f < span->frames; f++, packed++) {
-			CHECK_EQ(span->pfn[f] >> CHUNK_SHIFT, span->pfn[0] >> CHUNK_SHIFT);
-			CHECK_EQ(frames.owner[span->pfn[f]], id);
-			CHECK(span_lowest_pfn(span, 0) <= span->pfn[f]);
+			CHECK_EQ(span_pfn(span, f) >> CHUNK_SHIFT, span_pfn(span, 0) >> CHUNK_SHIFT);
+			CHECK_EQ(frames.owner[span_pfn(span, f)], id);
+			CHECK(span_lowest_pfn(span, 0) <= span_pfn(span, f));
 		}
 		if (span->frames) {
 			CHECK_EQ(span->listed, !sealed[id] && span->used < span->capacity);
@@ -196,6 +196,7 @@ static void no_number_of_frames_wastes_a_byte_a_frame_less_than_the_one_chosen(v
 		CHECK(n >= 1 && n <= SPAN_FRAMES);
 		for (uint32_t m = 1; m <= SPAN_FRAMES; m++)
 			CHECK(n * TMS_PAGE_SIZE % size * m <= m * TMS_PAGE_SIZE % size * n + n * m);
+		CHECK(n * TMS_PAGE_SIZE / size <= SPAN_OBJECTS);
 	}
 }
 

@@ -143,9 +143,13 @@ static void a_broken_span_is_named(void)
 	CHECK_SO_FAR();
 	span = span_of(59);
 	BREAK(span->used, span->used + 1, "sizeclass");
-	BREAK(span->listed, !span->listed, "sizeclass");
+	BREAK(span->slot[span->capacity], span_pfn(span, 0) + TMS_CHUNK_FRAMES, "");
+	span->listed = !span->listed;
+	CHECK(is_named("sizeclass"));
+	span->listed = !span->listed;
+	CHECK_VERIFIES(f.store);
 	BREAK(held->region->packing.class[span->class_id].free_slots, 1000, "sizeclass 4");
-	BREAK(held->region->frames.owner[span->pfn[0]], 0, "");
+	BREAK(held->region->frames.owner[span_pfn(span, 0)], 0, "");
 	fixture_close(&f);
 }
 
