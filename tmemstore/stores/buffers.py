@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, Final
 
-from tmemstore._binding import ffi
+from tmemstore._binding import ffi, lib
 from tmemstore.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -83,6 +83,17 @@ def integer(name: str, value: Any, largest: int) -> int:
     if not 0 <= number <= largest:
         raise ValueError(f"{name} must be from 0 to {largest}, not {number}")
     return number
+
+
+def uuid(uuid: bytes | None) -> Any:
+    """The core's view of a uuid of 16 bytes; None is none. `TypeError`, `ValueError` for anything else."""
+    if uuid is None:
+        return ffi.NULL
+    if not isinstance(uuid, bytes | bytearray):
+        raise TypeError(f"a uuid must be 16 bytes (uuid.uuid4().bytes), not {type(uuid).__name__}")
+    if len(uuid) != lib.TMS_UUID_SIZE:
+        raise ValueError(f"a uuid has {lib.TMS_UUID_SIZE} bytes, not {len(uuid)}")
+    return ffi.new("uint8_t[]", bytes(uuid))
 
 
 def key_array(name: str, keys: Any, largest: int = OBJECT_MAX) -> npt.NDArray[np.uint64]:

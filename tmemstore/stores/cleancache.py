@@ -32,7 +32,9 @@ class Cleancache:
 
         `active`: it is known to be in use, and the admission filter lets it in.
         """
-        return self._store.put(self._pool, inode, index, page, active=active)
+        if active:
+            return self._store.put(self._pool, inode, index, page, active=True)
+        return self._store.put(self._pool, inode, index, page)  # by name it takes longer
 
     def get_page(self, inode: int, index: int, out: Any) -> bool:
         """Copies the page into `out` (writable, 4096 bytes). False: not held; read it from its file."""

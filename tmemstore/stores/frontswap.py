@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+# The core has 64-bit objects of 32-bit indexes: the high half of an offset is the object.
+_OFFSET_BITS: Final = 64
 _INDEX_BITS: Final = 32
 _INDEX_MASK: Final = (1 << _INDEX_BITS) - 1
 SWAP_TYPE_MAX: Final = 31
@@ -30,8 +32,9 @@ class Frontswap:
 
     def store(self, offset: int, page: Any) -> bool:
         """Keeps a page (4096 bytes, copied). False: refused, the key is absent; write it to the swap device."""
-        number, index = self._key(offset)
-        return self._store.put(self._pool, number, index, page)
+        if type(offset) is not int or offset >> _OFFSET_BITS:
+            offset = buffers.integer("offset", offset, buffers.OBJECT_MAX)
+        return self._store.put(self._pool, offset >> _INDEX_BITS, offset & _INDEX_MASK, page)
 
     def load(self, offset: int, out: Any) -> bool:
         """Copies the page into `out` (writable, 4096 bytes) and keeps it. False: not held.
@@ -39,8 +42,9 @@ class Frontswap:
         `SpillError`: the page is in the spill file and the device failed, answered with other bytes, or not within
         `io_timeout`. The page is still held; a later load may succeed.
         """
-        number, index = self._key(offset)
-        return self._store.get(self._pool, number, index, out)
+        if type(offset) is not int or offset >> _OFFSET_BITS:
+            offset = buffers.integer("offset", offset, buffers.OBJECT_MAX)
+        return self._store.get(self._pool, offset >> _INDEX_BITS, offset & _INDEX_MASK, out)
 
     def store_many(self, offsets: Any, pages: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """`store` over uint64[n] offsets and uint8[n, 4096] pages; bool[n] back."""
@@ -56,19 +60,12 @@ class Frontswap:
 
     def invalidate_page(self, offset: int) -> None:
         """The slot was freed: forget its page."""
-        number, index = self._key(offset)
-        self._store.flush_page(self._pool, number, index)
+        offset = buffers.integer("offset", offset, buffers.OBJECT_MAX)
+        self._store.flush_page(self._pool, offset >> _INDEX_BITS, offset & _INDEX_MASK)
 
     def invalidate_area(self) -> None:
         """`swapoff`: forget all pages. The handle stays usable, as the area does for the next `swapon`."""
         self._store.flush_pool(self._pool)
-
-    # The core has 64-bit objects of 32-bit indexes: the high half of an offset is the object.
-    @staticmethod
-    def _key(offset: Any) -> tuple[int, int]:
-        if type(offset) is not int or not 0 <= offset <= buffers.OBJECT_MAX:
-            offset = buffers.integer("offset", offset, buffers.OBJECT_MAX)
-        return offset >> _INDEX_BITS, offset & _INDEX_MASK
 
     @staticmethod
     def _keys(offsets: Any) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

@@ -155,24 +155,14 @@ class TmemStore:
                 "a persistent pool is private and its loads never remove; leave shared_uuid and inclusive out"
             )
         pool = ffi.new("tms_pool_id *")
-        check(lib.tms_pool_create(self.handle, flags, self._uuid(shared_uuid), pool))
+        check(lib.tms_pool_create(self.handle, flags, buffers.uuid(shared_uuid), pool))
         return int(pool[0])
-
-    @staticmethod
-    def _uuid(uuid: bytes | None) -> Any:
-        if uuid is None:
-            return ffi.NULL
-        if not isinstance(uuid, bytes | bytearray):
-            raise TypeError(f"a uuid must be 16 bytes (uuid.uuid4().bytes), not {type(uuid).__name__}")
-        if len(uuid) != lib.TMS_UUID_SIZE:
-            raise ValueError(f"a uuid has {lib.TMS_UUID_SIZE} bytes, not {len(uuid)}")
-        return ffi.new("uint8_t[]", bytes(uuid))
 
     def authorize_shared(self, uuid: bytes, allow: bool = True) -> None:  # noqa: FBT001, FBT002 - the verb of tmem
         """Allows (or no longer allows) pools that are made from now on to be shared under this uuid of 16 bytes."""
         if uuid is None:
             raise TypeError("a uuid must be 16 bytes (uuid.uuid4().bytes)")
-        check(lib.tms_shared_authorize(self.handle, self._uuid(uuid), bool(allow)))
+        check(lib.tms_shared_authorize(self.handle, buffers.uuid(uuid), bool(allow)))
 
     def pool_is_shared(self, pool: int) -> bool:
         """False where the uuid was not authorised when the pool was made."""
@@ -204,7 +194,7 @@ class TmemStore:
         if type(object) is not int or type(index) is not int:
             object, index = self._key(object, index)  # noqa: A001
         try:
-            code = _PUT(self._handle or self.handle, pool, object, index, _ACTIVE if active else 0, pointer)
+            code = _PUT(self._handle, pool, object, index, _ACTIVE if active else 0, pointer)
         except (OverflowError, TypeError):
             self._explain(pool, object, index)
             raise
@@ -220,17 +210,18 @@ class TmemStore:
         in the spill file is read back, which waits for the device: `SpillError` if it fails or does not answer; the
         page is still held then.
         """
-        target = (out.target if type(out) is PageBuffer else None) or buffers.writable_page(out)
+        target = out.target if type(out) is PageBuffer else buffers.writable_page(out)
         if type(object) is not int or type(index) is not int:
             object, index = self._key(object, index)  # noqa: A001
         try:
-            code = _GET(self._handle or self.handle, pool, object, index, target, _NULL)
+            code = _GET(self._handle, pool, object, index, target, _NULL)
         except (OverflowError, TypeError):
+            buffers.writable_page(out)
             self._explain(pool, object, index)
             raise
-        if code == _WAITING:
-            code = self._wait(lambda handle, wait: _GET(handle, pool, object, index, target, wait))
-        return code == 0 or (code != _MISS and check(code, f"object {object}, index {index}") == 0)
+        if not code:
+            return True
+        return code != _MISS and self._get_waiting(code, pool, object, index, target)
 
     def flush_page(self, pool: int, object: int, index: int) -> None:  # noqa: A002 - tmem's word
         """Removes one page; a key that is not held is fine."""
@@ -258,8 +249,16 @@ class TmemStore:
         return buffers.integer("pool", pool, _POOL_MAX)
 
     def _explain(self, pool: Any, number: Any, index: Any) -> None:
+        """Raises what is wrong with a call that cffi did not take; the way that goes well asks nothing beforehand."""
         self._pool_id(pool)
         self._key(number, index)
+        self.handle  # noqa: B018 - raises where the store is closed
+
+    # Apart, since a lambda in get would make its arguments cells, which are allocated whether it runs or not.
+    def _get_waiting(self, code: int, pool: int, number: int, index: int, target: Any) -> bool:
+        if code == _WAITING:
+            code = self._wait(lambda handle, wait: _GET(handle, pool, number, index, target, wait))
+        return code != _MISS and check(code, f"object {number}, index {index}") == 0
 
     def _wait(self, call: Any, cancel: Any = lib.tms_wait_cancel) -> int:
         handle = self.handle
