@@ -2,7 +2,7 @@
  * hash.h: a hash index over the records of a slab, growing by one bucket at a time.
  *
  * Linear hashing (W. Litwin, VLDB 1980): each insertion splits at most two buckets, so that no put pays
- * for a rehash of everything, and the load stays at two records for three buckets.  Chains run through a next id
+ * for a rehash of everything, and the load stays at three records for four buckets.  Chains run through a next id
  * inside the records, from the oldest to the newest: the record that goes next is mostly the oldest, and is found
  * without looking at others, while a look-up that finds nothing has passed all of them before the new one comes in.
  *
@@ -16,9 +16,9 @@
 
 #include "slab.h"
 
-/* Buckets for so many records: a look-up that finds nothing looks at two thirds of a record, each a cache miss. */
-#define HASH_BUCKETS 3
-#define HASH_RECORDS 2
+/* Buckets for so many records: a look-up that finds nothing looks at three quarters of a record, each a cache miss. */
+#define HASH_BUCKETS 4
+#define HASH_RECORDS 3
 #define HASH_SPLITS 2 /* an insertion does at most */
 
 typedef uint64_t (*hash_of_fn)(const void *context, const void *record);

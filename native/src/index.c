@@ -92,9 +92,9 @@ static bool is_object(const struct object *object, uint64_t number, uint32_t poo
 	return object->number == number && object->pool == pool;
 }
 
-uint32_t index_find(const struct index *index, const struct key *key)
+uint32_t index_find_hashed(const struct index *index, const struct key *key, uint64_t hash)
 {
-	uint32_t id = *hash_head(&index->entry_hash, index_key_hash(key));
+	uint32_t id = *hash_head(&index->entry_hash, hash);
 
 	while (id) {
 		const struct entry *entry = entry_at(&index->entries, id);
@@ -144,6 +144,12 @@ void index_prefetch_batch(const struct index *index, const struct key_run *keys,
 	}
 	for (uint32_t i = 0; i < n && index->entries.live; i++)
 		__builtin_prefetch(entry_at(&index->entries, *heads[i]));
+	for (uint32_t i = 0; i < n; i++) {
+		const struct entry *entry = *heads[i] ? entry_at(&index->entries, *heads[i]) : NULL;
+
+		if (entry && entry->hash_next)
+			__builtin_prefetch(entry_at(&index->entries, entry->hash_next));
+	}
 }
 
 void index_prefetch_removal(const struct index *index, uint32_t id)
@@ -175,7 +181,7 @@ static uint32_t make_object(struct index *index, const struct key *key)
 	return id;
 }
 
-enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret)
+enum index_result index_insert_hashed(struct index *index, const struct key *key, uint64_t hash, uint32_t *ret)
 {
 	uint32_t id = slab_alloc(&index->entries);
 	uint32_t object = index->last_object;
@@ -195,7 +201,7 @@ enum index_result index_insert(struct index *index, const struct key *key, uint3
 	entry = entry_at(&index->entries, id);
 	entry->object = object;
 	entry->index = key->index;
-	hash_insert(&index->entry_hash, &index->entries, id, index_key_hash(key));
+	hash_insert(&index->entry_hash, &index->entries, id, hash);
 	list_push_front(&object_at(index, object)->pages, &index->entries, sibling_link, id);
 	*ret = id;
 	return INDEX_OK;

@@ -70,8 +70,14 @@ static inline const struct object *index_object(const struct index *index, const
 	return slab_at(&index->objects, entry->object);
 }
 
-/* The entry of the key, or 0. */
-uint32_t index_find(const struct index *index, const struct key *key);
+/* The entry of the key, or 0.  hash: index_key_hash of it, for whoever needs it more than once. */
+uint32_t index_find_hashed(const struct index *index, const struct key *key, uint64_t hash);
+
+static inline uint32_t index_find(const struct index *index, const struct key *key)
+{
+	return index_find_hashed(index, key, index_key_hash(key));
+}
+
 /* Hints to the CPU: what looking up the next two keys will touch, each one step further than the last time. */
 void index_prefetch_keys(const struct index *index, const struct key_run *keys, uint16_t pool);
 /* The same for all keys up to end, at most INDEX_BATCH of them: their cache misses go side by side. */
@@ -80,7 +86,13 @@ void index_prefetch_batch(const struct index *index, const struct key_run *keys,
 /* For a page that will be removed soon: what that touches. */
 void index_prefetch_removal(const struct index *index, uint32_t id);
 /* A new entry for a key that has none; all but the key is zero. */
-enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret);
+enum index_result index_insert_hashed(struct index *index, const struct key *key, uint64_t hash, uint32_t *ret);
+
+static inline enum index_result index_insert(struct index *index, const struct key *key, uint32_t *ret)
+{
+	return index_insert_hashed(index, key, index_key_hash(key), ret);
+}
+
 /* Frees the entry, and its object with the last page. */
 void index_remove(struct index *index, uint32_t id);
 

@@ -15,7 +15,7 @@
 /* Spans with room looked at for one in a usable chunk. */
 #define PLACE_LOOK 8
 
-/* What a block takes beside its bytes, where malloc is glibc's; elsewhere about as much. */
+/* What malloc adds, where it is glibc's; elsewhere about as much. */
 #define MALLOC_HEADER 8
 #define MALLOC_ALIGN 16
 
@@ -91,10 +91,15 @@ static void delist(struct packing *packing, uint32_t id, struct span *span)
 	span->listed = false;
 }
 
-/* Of the slots and frames of a span, with what malloc adds to them. */
-static uint32_t slot_bytes(uint32_t capacity, uint32_t frames)
+/* The slots of a span and its home. */
+static size_t slot_bytes(uint32_t capacity, uint32_t frames)
 {
-	return (uint32_t)round_up_u64((capacity + frames) * sizeof(uint32_t) + MALLOC_HEADER, MALLOC_ALIGN) - MALLOC_HEADER;
+	return capacity * sizeof(uint32_t) + sizeof(struct span_home) + frames * sizeof(uint16_t);
+}
+
+static uint64_t counted_slot_bytes(uint32_t capacity, uint32_t frames)
+{
+	return round_up_u64(slot_bytes(capacity, frames) + MALLOC_HEADER, MALLOC_ALIGN);
 }
 
 bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, uint32_t frames)
@@ -115,14 +120,15 @@ bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, u
 	span->frames = frames & 0xf;
 	span->capacity = (uint16_t)capacity;
 	span->slot = slot;
+	span_home(span)->first = pfn;
 	for (uint32_t i = 0; i < capacity; i++)
 		slot[i] = SLOT_FREE | (i + 1 < capacity ? i + 1 : SLOT_NONE);
 	for (uint32_t f = 0; f < frames; f++) {
 		pfn = frame_next_free(packing->frames, pfn);
 		frame_take(packing->frames, pfn, FRAME_PACKED, id);
-		slot[capacity + f] = pfn;
+		span_home(span)->frame[f] = (uint16_t)(pfn - (chunk << CHUNK_SHIFT));
 	}
-	packing->slot_bytes += slot_bytes(capacity, frames);
+	packing->slot_bytes += counted_slot_bytes(capacity, frames);
 	enlist(packing, id, span);
 	return true;
 }
@@ -132,7 +138,7 @@ static void free_span(struct packing *packing, uint32_t id, struct span *span)
 	delist(packing, id, span);
 	for (uint32_t f = 0; f < span->frames; f++)
 		frame_release(packing->frames, span_pfn(span, f));
-	packing->slot_bytes -= slot_bytes(span->capacity, span->frames);
+	packing->slot_bytes -= counted_slot_bytes(span->capacity, span->frames);
 	free(span->slot);
 	slab_free(&packing->spans, id);
 }

@@ -24,9 +24,15 @@
 #define PACKED_MAX_BYTES (SIZE_CLASSES << UNIT_SHIFT)
 #define REGION_MAX_FRAMES (UINT32_C(1) << (32 - UNITS_SHIFT))
 
+/* Where the frames of a span lie. */
+struct span_home {
+	uint32_t first; /* pfn of the chunk */
+	uint16_t frame[]; /* from there */
+};
+
 struct span {
 	struct link link;    /* among the spans of its class with room, unless full or sealed */
-	uint32_t *slot;      /* the entry that owns the object; or SLOT_FREE | next free slot; behind them the frames */
+	uint32_t *slot;      /* the entry that owns the object; or SLOT_FREE | next free slot; behind them span_home */
 	uint16_t capacity;
 	uint16_t used;
 	uint16_t free_first; /* a free slot, or SLOT_NONE */
@@ -84,9 +90,14 @@ static inline struct span *packing_span(const struct packing *packing, uint32_t 
 	return slab_at(&packing->spans, id);
 }
 
+static inline struct span_home *span_home(const struct span *span)
+{
+	return (struct span_home *)(void *)(span->slot + span->capacity);
+}
+
 static inline uint32_t span_pfn(const struct span *span, uint32_t frame)
 {
-	return span->slot[span->capacity + frame];
+	return span_home(span)->first + span_home(span)->frame[frame];
 }
 
 static inline uint32_t span_class_bytes(const struct span *span)

@@ -116,11 +116,11 @@ static void place_fill(tms_store *store, uint32_t id, bool persistent, const str
 	evict_admit_filled(&held->evict, id);
 }
 
-static enum tms_reject insert(tms_store *store, const struct key *key, uint32_t *id)
+static enum tms_reject insert(tms_store *store, const struct key *key, uint64_t hash, uint32_t *id)
 {
 	if (fault_fires(store->faults, TMS_FAULT_ENTRY_ALLOC) || fault_fires(store->faults, TMS_FAULT_OBJECT_ALLOC))
 		return TMS_REJECT_MEMORY;
-	return index_insert(&store->held.index, key, id) == INDEX_OK ? TMS_REJECTS : TMS_REJECT_MEMORY;
+	return index_insert_hashed(&store->held.index, key, hash, id) == INDEX_OK ? TMS_REJECTS : TMS_REJECT_MEMORY;
 }
 
 /* Hints to the CPU for the three pages that the next ones will most likely cost, each one step further than the last
@@ -139,34 +139,35 @@ static void prefetch_victims(const struct holdings *held)
 		__builtin_prefetch(holdings_entry(held, id), 1);
 }
 
-/* Whether the filter lets a clean page in.  unit: what its entry keeps of that. */
-static bool passes_filter(struct holdings *held, const struct key *key, struct kept *kept, uint8_t *unit)
+/* Whether the filter lets a clean page in.  hash: of its key; unit: what its entry keeps of that. */
+static bool passes_filter(struct holdings *held, uint64_t hash, struct kept *kept, uint8_t *unit)
 {
-	kept->admit = filter_judge(&held->filter, index_key_hash(key), kept->active);
+	kept->admit = filter_judge(&held->filter, hash, kept->active);
 	*unit = filter_tries(&held->filter, kept->admit) ? ENTRY_TRIED : 0;
 	return kept->admit != TMS_ADMITS;
 }
 
 static enum tms_reject admit(tms_store *store, const struct key *key, bool persistent, struct kept *kept)
 {
+	const uint64_t hash = index_key_hash(key);
 	struct holdings *held = &store->held;
 	enum tms_reject reject;
 	uint8_t unit = 0;
 	uint32_t id;
 	struct entry *entry;
 
-	id = index_find(&held->index, key);
+	id = index_find_hashed(&held->index, key, hash);
 	if (id)
 		shrink_drop(held, id);
 	if (!store->enabled)
 		return TMS_REJECT_DISABLED;
 	if (!persistent) {
-		if (!passes_filter(held, key, kept, &unit))
+		if (!passes_filter(held, hash, kept, &unit))
 			return TMS_REJECT_COLD;
 		if (likely(kept->bytes))
 			kept->fill = page_is_filled(kept->bytes, &kept->value);
 	}
-	reject = insert(store, key, &id);
+	reject = insert(store, key, hash, &id);
 	if (reject != TMS_REJECTS)
 		return reject;
 	entry = holdings_entry(held, id);

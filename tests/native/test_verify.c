@@ -143,7 +143,8 @@ static void a_broken_span_is_named(void)
 	CHECK_SO_FAR();
 	span = span_of(59);
 	BREAK(span->used, span->used + 1, "sizeclass");
-	BREAK(span->slot[span->capacity], span_pfn(span, 0) + TMS_CHUNK_FRAMES, "");
+	BREAK(span_home(span)->first, span_home(span)->first + TMS_CHUNK_FRAMES, "");
+	BREAK(span_home(span)->frame[0], span_home(span)->frame[0] + 1, "");
 	span->listed = !span->listed;
 	CHECK(is_named("sizeclass"));
 	span->listed = !span->listed;
