@@ -124,6 +124,30 @@ static void keys_that_collide_are_told_apart(void)
 	close_table();
 }
 
+/* Keys that came in one after the other are met in that order, wherever splits put them; others went meanwhile. */
+static void a_chain_runs_from_the_oldest_to_the_newest(void)
+{
+	CHECK(open_table(spread));
+	for (uint32_t key = 0; key < 5000; key++) {
+		insert(key);
+		if (key % 3 == 2)
+			take_out(key - 1);
+	}
+	for (uint32_t bucket = 0; bucket < table.hash.buckets; bucket++) {
+		uint32_t id = table.hash.segment[bucket >> SLAB_SHIFT][bucket & (SLAB_SEGMENT - 1)];
+		const struct record *before = NULL;
+
+		for (uint32_t longest = table.count; id && longest; longest--) {
+			const struct record *record = slab_at(&table.slab, id);
+
+			CHECK(!before || before->key < record->key);
+			before = record;
+			id = record->next;
+		}
+	}
+	close_table();
+}
+
 /* Each chain holds only records whose hash names it now, and the chains hold all records. */
 static void a_record_is_in_the_chain_of_the_bucket_that_its_hash_names(void)
 {
@@ -148,6 +172,7 @@ int main(void)
 {
 	RUN(a_key_is_found_iff_it_was_inserted_and_not_removed);
 	RUN(keys_that_collide_are_told_apart);
+	RUN(a_chain_runs_from_the_oldest_to_the_newest);
 	RUN(a_record_is_in_the_chain_of_the_bucket_that_its_hash_names);
 	return check_finish(__FILE__);
 }
