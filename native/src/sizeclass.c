@@ -1,5 +1,5 @@
 /*
- * sizeclass.c: spans, their slots, and compaction.
+ * sizeclass.c: spans, their slots, the places of objects.
  *
  * Owns: the spans and their slots.  Borrows: frames.
  * Invariants: 1. a span is listed in its class iff it has a free slot and is not sealed.  2. all frames
@@ -10,8 +10,6 @@
  */
 #include "sizeclass.h"
 
-/* Spans looked at for the emptiest one: enough to find a good one, few enough for a put to wait for. */
-#define COMPACT_LOOK 16
 /* Spans with room looked at for one in a usable chunk. */
 #define PLACE_LOOK 8
 
@@ -34,10 +32,44 @@ static struct link *span_link(const void *spans, uint32_t id)
 	return &((struct span *)slab_at(spans, id))->link;
 }
 
+static uint32_t group_frames(uint32_t size)
+{
+	uint32_t best = 1;
+	uint32_t best_waste = UINT32_MAX;
+
+	for (uint32_t n = 1; n <= SPAN_FRAMES; n++) {
+		uint32_t waste = (n * TMS_PAGE_SIZE % size) * SPAN_FRAMES / n;
+
+		if (waste < best_waste) {
+			best = n;
+			best_waste = waste;
+		}
+	}
+	return best;
+}
+
+uint32_t packing_span_frames(uint32_t bytes)
+{
+	uint32_t size = class_bytes(class_of(bytes));
+	uint32_t frames = group_frames(size);
+	uint32_t objects = frames * TMS_PAGE_SIZE / size;
+	uint32_t groups = SPAN_FRAMES / frames;
+
+	while (groups > 1 && groups * objects > SPAN_OBJECTS)
+		groups--;
+	return groups * frames;
+}
+
 void packing_init(struct packing *packing, struct frame_table *frames)
 {
 	*packing = (struct packing){ .frames = frames };
 	slab_init(&packing->spans, sizeof(struct span));
+	for (uint32_t c = 0; c < SIZE_CLASSES; c++) {
+		uint32_t group = group_frames(class_bytes(c));
+
+		packing->class[c].group_frames = (uint8_t)group;
+		packing->class[c].group_objects = (uint8_t)(group * TMS_PAGE_SIZE / class_bytes(c));
+	}
 }
 
 void packing_deinit(struct packing *packing)
@@ -46,24 +78,6 @@ void packing_deinit(struct packing *packing)
 		if (packing_span(packing, id)->frames)
 			free(packing_span(packing, id)->slot);
 	slab_deinit(&packing->spans);
-}
-
-uint32_t packing_span_frames(uint32_t bytes)
-{
-	uint32_t size = class_bytes(class_of(bytes));
-	uint32_t best = 1;
-	uint32_t best_waste = UINT32_MAX;
-
-	for (uint32_t n = 1; n <= SPAN_FRAMES; n++) {
-		uint32_t waste = (n * TMS_PAGE_SIZE % size) * SPAN_FRAMES / n;
-		bool few_objects = n * TMS_PAGE_SIZE / size <= SPAN_OBJECTS;
-
-		if (waste < best_waste || (waste == best_waste && few_objects)) {
-			best = n;
-			best_waste = waste;
-		}
-	}
-	return best;
 }
 
 static void enlist(struct packing *packing, uint32_t id, struct span *span)
@@ -105,7 +119,9 @@ static uint64_t counted_slot_bytes(uint32_t capacity, uint32_t frames)
 bool packing_add_span(struct packing *packing, uint32_t bytes, uint32_t chunk, uint32_t frames)
 {
 	uint32_t class_id = class_of(bytes);
-	uint32_t capacity = frames * TMS_PAGE_SIZE / class_bytes(class_id);
+	const struct size_class *class = &packing->class[class_id];
+	uint32_t capacity = frames / class->group_frames * class->group_objects +
+			    frames % class->group_frames * TMS_PAGE_SIZE / class_bytes(class_id);
 	uint32_t *slot = malloc(slot_bytes(capacity, frames));
 	uint32_t id = slot ? slab_alloc(&packing->spans) : 0;
 	uint32_t pfn = chunk << CHUNK_SHIFT;
@@ -143,9 +159,12 @@ static void free_span(struct packing *packing, uint32_t id, struct span *span)
 	slab_free(&packing->spans, id);
 }
 
-static uint32_t place_of(const struct span *span, uint32_t slot)
+uint32_t packing_slot_place(const struct packing *packing, const struct span *span, uint32_t slot)
 {
-	uint32_t at = slot * span_class_bytes(span);
+	const struct size_class *class = &packing->class[span->class_id];
+	uint32_t group = slot / class->group_objects;
+	uint32_t in_group = slot - group * class->group_objects;
+	uint32_t at = (group * class->group_frames << PAGE_SHIFT) + in_group * span_class_bytes(span);
 
 	return span_pfn(span, at >> PAGE_SHIFT) << UNITS_SHIFT | (at & (TMS_PAGE_SIZE - 1)) >> UNIT_SHIFT;
 }
@@ -159,6 +178,20 @@ static uint32_t offset_of(const struct span *span, uint32_t place)
 	while (span_pfn(span, f) != pfn)
 		f++;
 	return f << PAGE_SHIFT | (place & ((1U << UNITS_SHIFT) - 1)) << UNIT_SHIFT;
+}
+
+/* The slot whose object begins at place, or SLOT_NONE. */
+static uint32_t slot_of(const struct packing *packing, const struct span *span, uint32_t place)
+{
+	const struct size_class *class = &packing->class[span->class_id];
+	uint32_t at = offset_of(span, place);
+	uint32_t group = (at >> PAGE_SHIFT) / class->group_frames;
+	uint32_t in_group = at - (group * class->group_frames << PAGE_SHIFT);
+	uint32_t slot = in_group / span_class_bytes(span);
+
+	if (in_group % span_class_bytes(span) || slot >= class->group_objects)
+		return SLOT_NONE;
+	return group * class->group_objects + slot;
 }
 
 /* The first span with room whose chunk is usable; those passed over go to the end of the list, so that they
@@ -195,14 +228,14 @@ uint32_t packing_place(struct packing *packing, uint32_t bytes, uint32_t entry, 
 	class->free_slots--;
 	if (span->used == span->capacity)
 		delist(packing, id, span);
-	return place_of(span, slot);
+	return packing_slot_place(packing, span, slot);
 }
 
 void packing_remove(struct packing *packing, uint32_t place)
 {
 	uint32_t id = packing->frames->owner[place >> UNITS_SHIFT];
 	struct span *span = packing_span(packing, id);
-	uint32_t slot = offset_of(span, place) / span_class_bytes(span);
+	uint32_t slot = slot_of(packing, span, place);
 
 	span->slot[slot] = SLOT_FREE | span->free_first;
 	span->free_first = (uint16_t)slot;
@@ -238,7 +271,7 @@ bool packing_owns(const struct packing *packing, uint32_t place, uint32_t entry)
 	uint32_t pfn = place >> UNITS_SHIFT;
 	const struct span *span;
 	uint32_t id;
-	uint32_t at;
+	uint32_t slot;
 
 	if (pfn >= packing->frames->frames || frame_state(packing->frames, pfn) != FRAME_PACKED)
 		return false;
@@ -246,9 +279,8 @@ bool packing_owns(const struct packing *packing, uint32_t place, uint32_t entry)
 	if (id == 0 || id >= packing->spans.end || span_lowest_pfn(packing_span(packing, id), pfn) != pfn)
 		return false;
 	span = packing_span(packing, id);
-	at = offset_of(span, place);
-	return at % span_class_bytes(span) == 0 && at / span_class_bytes(span) < span->capacity &&
-	       span->slot[at / span_class_bytes(span)] == entry;
+	slot = slot_of(packing, span, place);
+	return slot < span->capacity && span->slot[slot] == entry;
 }
 
 uint32_t span_next_used(const struct span *span, uint32_t slot, uint32_t *entry)
@@ -284,104 +316,6 @@ void packing_unseal(struct packing *packing, uint32_t id)
 
 	span->sealed = false;
 	enlist(packing, id, span);
-}
-
-/* The emptiest of the first spans with room of a class, if the class has a span's worth of free slots; or 0. */
-static uint32_t victim_of_class(const struct packing *packing, const struct size_class *class)
-{
-	uint32_t best = 0;
-	uint32_t look = COMPACT_LOOK;
-
-	for (uint32_t id = class->with_room.first; id && look--; id = packing_span(packing, id)->link.next)
-		if (!best || packing_span(packing, id)->used < packing_span(packing, best)->used)
-			best = id;
-	return best && class->free_slots >= packing_span(packing, best)->capacity ? best : 0;
-}
-
-/* That of the classes with room, round and round from the one that is next. */
-static uint32_t compaction_victim(const struct packing *packing)
-{
-	const uint64_t from_next = UINT64_MAX << packing->compact_next;
-	const uint64_t parts[] = { packing->open & from_next, packing->open & ~from_next };
-
-	for (int part = 0; part < 2; part++)
-		for (uint64_t open = parts[part]; open; open &= open - 1) {
-			uint32_t best = victim_of_class(packing, &packing->class[__builtin_ctzll(open)]);
-
-			if (best)
-				return best;
-		}
-	return 0;
-}
-
-static void copy_pieces(const struct pieces *to, const struct pieces *from)
-{
-	uint8_t whole[TMS_PAGE_SIZE];
-
-	memcpy(whole, from->at[0], from->bytes[0]);
-	if (from->bytes[1])
-		memcpy(whole + from->bytes[0], from->at[1], from->bytes[1]);
-	memcpy(to->at[0], whole, to->bytes[0]);
-	if (to->bytes[1])
-		memcpy(to->at[1], whole + to->bytes[0], to->bytes[1]);
-}
-
-struct mover {
-	const struct compaction *compaction;
-	uint32_t entry;
-	uint32_t chunk; /* it lies in, and may go on lying in */
-};
-
-static bool takes_moved(const void *context, uint32_t chunk)
-{
-	const struct mover *mover = context;
-	const struct compaction *compaction = mover->compaction;
-
-	return chunk == mover->chunk || !compaction->may_move ||
-	       compaction->may_move(compaction->context, mover->entry, chunk);
-}
-
-/* False: no span that takes the object has room. */
-static bool move_away(struct packing *packing, const struct compaction *compaction, uint32_t from, uint32_t bytes,
-		      uint32_t entry)
-{
-	const struct mover mover = { compaction, entry, from >> UNITS_SHIFT >> CHUNK_SHIFT };
-	uint32_t to = packing_place(packing, bytes, entry, takes_moved, &mover);
-	struct pieces from_pieces;
-	struct pieces to_pieces;
-
-	if (to == PLACE_NONE)
-		return false;
-	from_pieces = packing_pieces(packing, from, bytes);
-	to_pieces = packing_pieces(packing, to, bytes);
-	if (!packing->frames->mapping->without_data)
-		copy_pieces(&to_pieces, &from_pieces);
-	compaction->moved(compaction->context, entry, to);
-	packing_remove(packing, from);
-	return true;
-}
-
-uint32_t packing_compact(struct packing *packing, const struct compaction *compaction)
-{
-	uint32_t id = compaction_victim(packing);
-	uint32_t objects = id ? packing_span(packing, id)->used : 0;
-	uint32_t slot = 0;
-
-	if (!id)
-		return 0;
-	packing_seal(packing, id); /* it takes none of its own; with its last object it is gone */
-	for (uint32_t left = objects; left; left--, slot++) {
-		const struct span *span = packing_span(packing, id);
-		uint32_t entry = 0;
-
-		slot = span_next_used(span, slot, &entry);
-		if (!move_away(packing, compaction, place_of(span, slot), span_class_bytes(span), entry)) {
-			packing->compact_next = (span->class_id + 1u) % SIZE_CLASSES;
-			packing_unseal(packing, id);
-			return 0;
-		}
-	}
-	return objects;
 }
 
 uint64_t packing_bytes(const struct packing *packing)

@@ -2,11 +2,12 @@
  * sizeclass.h: compressed objects packed into frames.
  *
  * A span is 1 to 8 frames of one chunk, in no particular order, that hold objects of one size class
- * back to back; an object may lie across two of them.  Because a span never leaves its chunk, a
+ * back to back, a group of frames at a time: the fewest that waste the least.  Within a group an object
+ * may lie across two of them.  Because a span never leaves its chunk, a
  * chunk-aligned window can be emptied without touching anything outside it.
  *
- *      span   frame[0]       frame[1]       frame[2]
- *            [ o0 | o1 | o|2  | o3 | o4 | o|5  | ... ]     object i at i * class size
+ *      span   frame[0]       frame[1]     frame[2]       frame[3]
+ *            [ o0 | o1 | o|2  | o3 | o4 | - ][ o5 | o6 | o|7  | o8 | o9 | - ]     two groups of two frames
  *
  * An object is named by its place: the frame its first byte lies in and the offset there, in units of
  * 64 bytes.  Class sizes are multiples of the unit, so every object starts at one.
@@ -48,7 +49,9 @@ _Static_assert(sizeof(struct span) == 24, "the metadata goal counts on it");
 
 struct size_class {
 	struct list with_room;
-	uint64_t free_slots; /* in with_room */
+	uint64_t free_slots;  /* in with_room */
+	uint8_t group_frames; /* the fewest that waste the least, as zsmalloc chooses them */
+	uint8_t group_objects;
 };
 
 struct packing {
@@ -69,8 +72,8 @@ struct pieces {
 void packing_init(struct packing *packing, struct frame_table *frames);
 void packing_deinit(struct packing *packing);
 
-/* Frames that the class packs best into: those that waste the least and, where several do, the most of them that hold
- * no more than SPAN_OBJECTS, since the fewer spans the less bookkeeping, and the fewer that are partly filled. */
+/* Frames that the class packs best into: as many groups as hold no more than SPAN_OBJECTS, since the fewer spans the
+ * less bookkeeping, and the fewer that are partly filled. */
 #define SPAN_OBJECTS 64
 uint32_t packing_span_frames(uint32_t bytes);
 /* Makes an empty span of that many free frames of the chunk.  False: no memory. */
@@ -105,6 +108,8 @@ static inline uint32_t span_class_bytes(const struct span *span)
 	return ((uint32_t)span->class_id + 1) << UNIT_SHIFT;
 }
 
+/* The place of the object in a slot. */
+uint32_t packing_slot_place(const struct packing *packing, const struct span *span, uint32_t slot);
 /* The next slot in use at or after slot, with its entry; capacity if there is none. */
 uint32_t span_next_used(const struct span *span, uint32_t slot, uint32_t *entry);
 /* The lowest pfn of the span at or after from. */
