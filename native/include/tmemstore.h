@@ -192,6 +192,8 @@ struct tms_store_config {
 					* and more: all of them */
 	bool spill_overwrite;          /* take a foreign file or device, losing what is in it */
 	bool spill_buffered;           /* do not try O_DIRECT */
+	bool io_spins;                 /* where there are processors to spare: a load from a fast device is waited for awake, and
+					* by the I/O thread, for a moment, the one after it */
 };
 
 typedef struct tms_store tms_store;

@@ -17,6 +17,8 @@
 #include "io_inner.h"
 
 #define STACK_BYTES (256u << 10)
+/* For the next load of a caller that has just got one: to be woken takes as long. */
+#define SPIN_NS 20000
 
 struct thread_start {
 	struct io *io;
@@ -64,10 +66,10 @@ static void count_ended(struct io *io, const struct io_request *request)
 
 void io_complete(struct io *io, struct io_request *request, int error)
 {
-	const bool disturbs = !request->watched || request->op != IO_READ; /* it may be gone in the end */
+	const bool watched = request->watched;
+	const bool disturbs = !watched || request->op != IO_READ;
 
 	request->error = error;
-	request->done = true;
 	count_ended(io, request);
 	if (io->orphaned) {
 		request->release(request);
@@ -75,9 +77,14 @@ void io_complete(struct io *io, struct io_request *request, int error)
 		queue_push(&io->completed, request);
 		atomic_fetch_add(&io->completed_count, 1);
 	}
+	if (!io->orphaned) /* from here on it is the waiter's, who may free it */
+		atomic_store_explicit(&request->done, true, memory_order_release);
 	if (disturbs)
 		atomic_fetch_add(&io->ended, 1);
-	pthread_cond_broadcast(&io->changed);
+	if (disturbs || io->closing)
+		pthread_cond_broadcast(&io->changed);
+	if (watched)
+		pthread_cond_broadcast(&io->answered);
 }
 
 /* Neither kind may take the last thread while the other waits. */
@@ -103,6 +110,7 @@ static void free_io(struct io *io)
 	emulate_destroy(io->config.emulate);
 	pthread_cond_destroy(&io->work);
 	pthread_cond_destroy(&io->changed);
+	pthread_cond_destroy(&io->answered);
 	pthread_mutex_destroy(&io->lock);
 	pthread_mutex_destroy(&io->sync.lock);
 	free(io);
@@ -118,10 +126,40 @@ static void leave(struct io *io)
 		free_io(io);
 }
 
+/* With the lock held; gives it up meanwhile. */
+static void look_for_request(struct io *io)
+{
+	uint64_t until_ns = clock_now_ns(&io->config.clock) + SPIN_NS;
+
+	if (!io->config.spins || io->spin != SPIN_NONE)
+		return;
+	io->spin = SPIN_LOOKING;
+	pthread_mutex_unlock(&io->lock);
+	for (uint32_t look = 0; look < SPIN_LOOKS && clock_now_ns(&io->config.clock) < until_ns; look++)
+		if (atomic_load_explicit(&io->spin, memory_order_relaxed) != SPIN_LOOKING)
+			break;
+	pthread_mutex_lock(&io->lock);
+	io->spin = SPIN_NONE;
+}
+
+/* Reads are timed at the device, without the way there and back. */
+static int serve(struct io *io, const struct io_request *request)
+{
+	const uint64_t began_ns = clock_now_ns(&io->config.clock);
+	const int error = io_device_serve(&io->config, &io->sync, request, &io->orphaned);
+	const uint64_t mean_ns = atomic_load(&io->read_ns);
+	const uint64_t took_ns = clock_now_ns(&io->config.clock) - began_ns;
+
+	if (request->op == IO_READ)
+		atomic_store(&io->read_ns, mean_ns ? (7 * mean_ns + took_ns) / 8 : took_ns);
+	return error;
+}
+
 static void *run(void *argument)
 {
 	struct thread_start start = *(struct thread_start *)argument;
 	struct io *io = start.io;
+	bool was_read = false;
 
 	free(argument);
 	pthread_mutex_lock(&io->lock);
@@ -129,20 +167,27 @@ static void *run(void *argument)
 		struct io_request *request = next_request(io);
 		int error;
 
+		if (!request && was_read) {
+			look_for_request(io);
+			was_read = false;
+			continue;
+		}
 		if (!request) {
 			pthread_cond_wait(&io->work, &io->lock);
 			continue;
 		}
+		was_read = request->op == IO_READ;
 		io->state[start.number] = THREAD_IN_CALL;
 		io->busy++;
 		io->busy_writes += request->op == IO_WRITE;
 		pthread_mutex_unlock(&io->lock);
-		error = io_device_serve(&io->config, &io->sync, request, &io->orphaned);
+		error = serve(io, request);
 		pthread_mutex_lock(&io->lock);
 		io->state[start.number] = THREAD_READY;
 		io->busy--;
 		io->busy_writes -= request->op == IO_WRITE;
-		pthread_cond_signal(&io->work); /* a write may have waited for its turn */
+		if (io->writes.first || io->urgent.first)
+			pthread_cond_signal(&io->work); /* it may have waited for its turn */
 		io_complete(io, request, error);
 	}
 	io->state[start.number] = THREAD_GONE;
@@ -189,6 +234,7 @@ int io_start(const struct io_config *config, struct io **ret, int32_t *error)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&io->work, &attributes);
 	pthread_cond_init(&io->changed, &attributes);
+	pthread_cond_init(&io->answered, &attributes);
 	pthread_condattr_destroy(&attributes);
 	faults_get(config->faults);
 	io->users = 1;

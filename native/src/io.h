@@ -5,6 +5,7 @@
 #define TMS_IO_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "clock.h"
 #include "emulate.h"
@@ -25,7 +26,7 @@ struct io_request {
 	uint64_t begun_ns; /* when it was submitted */
 	uint64_t due_ns;   /* on a virtual clock: when it completes */
 	int32_t error;  /* errno; 0: the transfer is complete and, without O_DIRECT, synced */
-	bool done;
+	_Atomic bool done; /* the last that is written to it */
 	bool watched;   /* somebody waits for this one: it is not put on the completed list */
 	void (*release)(struct io_request *request); /* frees it, if it ends after everybody has left */
 };
@@ -35,6 +36,7 @@ struct io;
 struct io_config {
 	int fd;      /* owned from io_start on */
 	bool direct;
+	bool spins; /* threads look for a while before they sleep */
 	uint32_t threads;
 	struct faults *faults; /* shared: a reference is taken */
 	struct tms_clock clock;

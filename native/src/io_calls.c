@@ -13,6 +13,20 @@
 
 #include "io_inner.h"
 
+/* Reads that are waited for awake take no longer than this, as a mean. */
+#define FAST_READ_NS 150000
+/* To the I/O thread and back. */
+#define WAY_NS 50000
+
+/* With the lock held: the one that looks for work anyway, which takes the lock before it sleeps, or one that sleeps. */
+static void call_thread(struct io *io)
+{
+	if (io->spin == SPIN_LOOKING)
+		io->spin = SPIN_CALLED;
+	else
+		pthread_cond_signal(&io->work);
+}
+
 void io_submit(struct io *io, struct io_request *request)
 {
 	request->done = false;
@@ -30,7 +44,7 @@ void io_submit(struct io *io, struct io_request *request)
 		io_virtual_begin(io, request);
 	} else {
 		queue_push(request->op == IO_WRITE ? &io->writes : &io->urgent, request);
-		pthread_cond_signal(&io->work);
+		call_thread(io);
 	}
 	pthread_mutex_unlock(&io->lock);
 }
@@ -105,8 +119,8 @@ static bool wait_virtually(struct io *io, bool (*reached)(const struct io *io, c
 	return yes;
 }
 
-static bool wait_until(struct io *io, bool (*reached)(const struct io *io, const void *what), const void *what,
-		       uint64_t timeout_ns)
+static bool wait_until(struct io *io, pthread_cond_t *changed, bool (*reached)(const struct io *io, const void *what),
+		       const void *what, uint64_t timeout_ns)
 {
 	struct timespec until = after(timeout_ns);
 	bool yes;
@@ -116,7 +130,7 @@ static bool wait_until(struct io *io, bool (*reached)(const struct io *io, const
 
 	pthread_mutex_lock(&io->lock);
 	while (!(yes = reached(io, what)))
-		if (pthread_cond_timedwait(&io->changed, &io->lock, &until) == ETIMEDOUT) {
+		if (pthread_cond_timedwait(changed, &io->lock, &until) == ETIMEDOUT) {
 			yes = reached(io, what);
 			break;
 		}
@@ -126,17 +140,34 @@ static bool wait_until(struct io *io, bool (*reached)(const struct io *io, const
 
 bool io_wait_ended(struct io *io, uint64_t seen, uint64_t timeout_ns)
 {
-	return wait_until(io, has_ended_more, &seen, timeout_ns);
+	return wait_until(io, &io->changed, has_ended_more, &seen, timeout_ns);
+}
+
+/* A read of a fast device is over before a thread would have been woken. */
+static bool is_done_soon(const struct io *io, const struct io_request *request, uint64_t timeout_ns)
+{
+	const uint64_t mean_ns = atomic_load(&io->read_ns);
+	uint64_t until_ns;
+
+	if (!io->config.spins || mean_ns > FAST_READ_NS)
+		return false;
+	until_ns = clock_now_ns(&io->config.clock) + min_u64(2 * mean_ns + WAY_NS, timeout_ns);
+	for (uint32_t look = 0; look < SPIN_LOOKS && clock_now_ns(&io->config.clock) < until_ns; look++)
+		if (atomic_load_explicit(&request->done, memory_order_acquire))
+			return true;
+	return false;
 }
 
 bool io_wait_request(struct io *io, struct io_request *request, uint64_t timeout_ns)
 {
-	return wait_until(io, is_done, request, timeout_ns);
+	if (is_done_soon(io, request, timeout_ns))
+		return true;
+	return wait_until(io, &io->answered, is_done, request, timeout_ns);
 }
 
 bool io_wait_idle(struct io *io, uint64_t timeout_ns, uint32_t *busy)
 {
-	bool idle = wait_until(io, is_idle, NULL, timeout_ns);
+	bool idle = wait_until(io, &io->changed, is_idle, NULL, timeout_ns);
 
 	pthread_mutex_lock(&io->lock);
 	*busy = io->busy;
@@ -186,6 +217,7 @@ void io_close(struct io *io, struct io_request *last)
 	}
 	atomic_fetch_add(&io->ended, 1); /* who waits for anything is to look again */
 	pthread_cond_broadcast(&io->changed);
+	pthread_cond_broadcast(&io->answered);
 	pthread_mutex_unlock(&io->lock);
 }
 

@@ -9,6 +9,12 @@
 #define IO_THREADS_MAX 16
 #define IO_SAMPLES 2048
 
+/* A thread that has just served a read looks for the next one before it sleeps; there is one such at most. */
+enum spin { SPIN_NONE, SPIN_LOOKING, SPIN_CALLED };
+/* (Looks are reads of the clock, without pauses: a hypervisor may take a CPU that pauses in a loop for idle.)
+ * No thread looks longer than so often, whatever the clock says: one that stands still would keep it for ever. */
+#define SPIN_LOOKS 16384
+
 enum thread_state { THREAD_READY, THREAD_IN_CALL, THREAD_GONE };
 
 struct queue {
@@ -21,7 +27,8 @@ struct io {
 	struct io_sync sync;    /* its own lock */
 	pthread_mutex_t lock;
 	pthread_cond_t work;
-	pthread_cond_t changed; /* a request ended, or a batch is idle again */
+	pthread_cond_t changed; /* a request ended that io_ended counts, or a batch is idle again, or all is at its end */
+	pthread_cond_t answered; /* one that is watched ended: who waits for it, and nobody else, is woken */
 	struct queue urgent;    /* reads, truncations */
 	struct queue writes;
 	struct queue completed;
@@ -34,6 +41,8 @@ struct io {
 	uint64_t last_write_ns; /* end of the write before */
 	uint32_t busy;        /* threads in a system call */
 	uint32_t busy_writes; /* of them, with a write */
+	atomic_uint spin;     /* enum spin; changed with the lock held */
+	_Atomic uint64_t read_ns; /* what reads took lately at the device, as a mean */
 	bool closing;         /* what is submitted from now on is cancelled */
 	uint32_t users;       /* the store, and each thread */
 	bool stopping;

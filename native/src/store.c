@@ -144,7 +144,7 @@ static int make_batches(tms_store *store)
 
 static int start_spill(tms_store *store, const struct tms_store_config *config, struct tms_spill_info *info)
 {
-	struct io_config io = { .fd = -1, .threads = config->io_threads, .faults = store->faults, .clock = store->clock };
+	struct io_config io = { .fd = -1, .threads = config->io_threads, .spins = config->io_spins, .faults = store->faults, .clock = store->clock };
 	const bool in_memory = config->device && config->device->in_memory;
 	uint64_t limit = config->spill_limit_bytes;
 	int code = TMS_OK;

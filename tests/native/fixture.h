@@ -154,8 +154,8 @@ static inline struct tms_codec run_codec(void)
 /* Stands still but for one jump: from the read with number jump_at on it shows jump_to_ns. */
 struct fake_clock {
 	_Atomic uint64_t reads;
-	uint64_t now_ns;
-	uint64_t jump_at; /* 0: never */
+	_Atomic uint64_t now_ns;
+	_Atomic uint64_t jump_at; /* 0: never */
 	uint64_t jump_to_ns;
 	void (*at_jump)(void); /* called by whoever reads the clock then; null: nothing */
 };
@@ -243,7 +243,7 @@ static inline int fixture_open(struct fixture *f, const struct setup *setup)
 		.device = setup->device,
 		.spill_limit_bytes = setup->spill_limit_bytes,
 		.io_timeout_ns = setup->io_timeout_ns ? setup->io_timeout_ns : UINT64_C(30000000000),
-		.io_threads = 2,
+		.io_threads = 2, .io_spins = true,
 		.order = setup->order,
 	};
 	int code;

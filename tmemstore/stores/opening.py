@@ -129,6 +129,7 @@ def open_store(
     config.order = EVICTION_ORDERS.index(eviction)
     config.denser_permille = _DENSER_PERMILLE[codec]
     config.io_threads = _IO_THREADS
+    config.io_spins = len(os.sched_getaffinity(0)) > 1
     config.io_timeout_ns = _timeout_ns(io_timeout)
     config.spill_overwrite = spill_overwrite
     config.spill_buffered = not spill_direct
