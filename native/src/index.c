@@ -6,7 +6,8 @@
  *                            pages -> entry <-> entry   entry.sibling; entry.object leads back
  *
  * Owns: entries, objects.  Invariants: 1. each entry is in its hash chain and in the list of its object, whose id it
- * has.  2. an object with no page does not exist.  3. each object is in the list of its pool.
+ * has.  2. an object with no page does not exist.  3. each object is in the list of its pool.  4. a counter of present is
+ * the number of entries with its hash, or all ones: then it stays so.
  * Locks: the store's.
  */
 #include "index.h"
@@ -66,6 +67,8 @@ void index_deinit(struct index *index)
 	slab_deinit(&index->entries);
 	slab_deinit(&index->objects);
 	free(index->pool_objects);
+	free(index->present);
+	index->present = NULL;
 	index->pool_objects = NULL;
 	index->last_object = 0;
 }
@@ -85,6 +88,30 @@ bool index_reserve_pools(struct index *index, uint32_t n)
 	return true;
 }
 
+/* ---- what is held, by hash --------------------------------------------------------------------------- */
+
+static void count(const struct index *index, uint64_t hash, int sign)
+{
+	uint8_t *counter = index->present ? index_counter(index, hash) : NULL;
+
+	if (counter && *counter != UINT8_MAX)
+		*counter = (uint8_t)(*counter + sign);
+}
+
+bool index_count_present(struct index *index, uint64_t counters)
+{
+	if (index->present)
+		return true;
+	index->present = calloc(counters, sizeof(*index->present));
+	if (!index->present)
+		return false;
+	index->present_mask = counters - 1;
+	for (uint32_t id = 1; id < index->entries.end; id++)
+		if (entry_at(&index->entries, id)->object)
+			count(index, hash_of_entry(index, entry_at(&index->entries, id)), 1);
+	return true;
+}
+
 /* ---- looking up -------------------------------------------------------------------------------------- */
 
 static bool is_object(const struct object *object, uint64_t number, uint32_t pool)
@@ -94,7 +121,7 @@ static bool is_object(const struct object *object, uint64_t number, uint32_t poo
 
 uint32_t index_find_hashed(const struct index *index, const struct key *key, uint64_t hash)
 {
-	uint32_t id = *hash_head(&index->entry_hash, hash);
+	uint32_t id = index_may_hold(index, hash) ? *hash_head(&index->entry_hash, hash) : 0;
 
 	while (id) {
 		const struct entry *entry = entry_at(&index->entries, id);
@@ -131,16 +158,19 @@ void index_prefetch_keys(const struct index *index, const struct key_run *keys, 
 	}
 }
 
-void index_prefetch_batch(const struct index *index, const struct key_run *keys, uint64_t end, uint16_t pool)
+void index_prefetch_batch(const struct index *index, const struct key_run *keys, uint64_t end, uint16_t pool, bool inserts)
 {
 	uint32_t *heads[INDEX_BATCH];
 	uint32_t n = 0;
 
-	for (uint64_t at = keys->at; at < end && n < INDEX_BATCH; at++, n++) {
+	for (uint64_t at = keys->at; at < end && n < INDEX_BATCH; at++) {
 		struct key key = key_run_at(keys, at, pool);
+		uint64_t hash = index_key_hash(&key);
 
-		heads[n] = hash_head(&index->entry_hash, index_key_hash(&key));
-		__builtin_prefetch(heads[n]);
+		if (!inserts && !index_may_hold(index, hash))
+			continue;
+		heads[n] = hash_head(&index->entry_hash, hash);
+		__builtin_prefetch(heads[n++]);
 	}
 	for (uint32_t i = 0; i < n && index->entries.live; i++)
 		__builtin_prefetch(entry_at(&index->entries, *heads[i]));
@@ -202,6 +232,7 @@ enum index_result index_insert_hashed(struct index *index, const struct key *key
 	entry->object = object;
 	entry->index = key->index;
 	hash_insert(&index->entry_hash, &index->entries, id, hash);
+	count(index, hash, 1);
 	list_push_front(&object_at(index, object)->pages, &index->entries, sibling_link, id);
 	*ret = id;
 	return INDEX_OK;
@@ -213,8 +244,10 @@ void index_remove(struct index *index, uint32_t id)
 	uint32_t object_id = entry->object;
 	struct object *object = object_at(index, object_id);
 	uint32_t pool = object->pool;
+	uint64_t hash = hash_of_entry(index, entry);
 
-	hash_remove(&index->entry_hash, &index->entries, id, hash_of_entry(index, entry));
+	hash_remove(&index->entry_hash, &index->entries, id, hash);
+	count(index, hash, -1);
 	list_remove(&object->pages, &index->entries, sibling_link, id);
 	slab_free(&index->entries, id);
 	if (object->pages.count)
@@ -243,5 +276,6 @@ uint32_t index_any_of_pool(const struct index *index, uint16_t pool)
 uint64_t index_bytes(const struct index *index)
 {
 	return slab_bytes(&index->entries) + slab_bytes(&index->objects) + hash_bytes(&index->entry_hash) +
-	       hash_bytes(&index->object_hash) + index->pools * sizeof(*index->pool_objects);
+	       hash_bytes(&index->object_hash) + index->pools * sizeof(*index->pool_objects) +
+	       (index->present ? index->present_mask + 1 : 0);
 }

@@ -43,6 +43,8 @@ struct index {
 	uint32_t last_object;      /* that a page came to: the next one is often of the same, which its record shows */
 	struct list *pool_objects; /* by slot */
 	uint32_t pools;
+	uint8_t *present;          /* keys that are held, counted by hash; null: they are not */
+	uint64_t present_mask;
 };
 
 enum index_result { INDEX_OK, INDEX_NO_ENTRY, INDEX_NO_OBJECT };
@@ -70,6 +72,21 @@ static inline const struct object *index_object(const struct index *index, const
 	return slab_at(&index->objects, entry->object);
 }
 
+/* From here on keys are counted by hash, in so many counters (a power of two), which fit into a cache where the table does
+ * not: most keys that are not held are known by that.  False: no memory, and nothing changed. */
+bool index_count_present(struct index *index, uint64_t counters);
+
+static inline uint8_t *index_counter(const struct index *index, uint64_t hash)
+{
+	return &index->present[hash >> 24 & index->present_mask];
+}
+
+/* False: no key with this hash is held. */
+static inline bool index_may_hold(const struct index *index, uint64_t hash)
+{
+	return !index->present || *index_counter(index, hash);
+}
+
 /* The entry of the key, or 0.  hash: index_key_hash of it, for whoever needs it more than once. */
 uint32_t index_find_hashed(const struct index *index, const struct key *key, uint64_t hash);
 
@@ -82,7 +99,8 @@ static inline uint32_t index_find(const struct index *index, const struct key *k
 void index_prefetch_keys(const struct index *index, const struct key_run *keys, uint16_t pool);
 /* The same for all keys up to end, at most INDEX_BATCH of them: their cache misses go side by side. */
 #define INDEX_BATCH 16
-void index_prefetch_batch(const struct index *index, const struct key_run *keys, uint64_t end, uint16_t pool);
+/* inserts: those that are not held will be. */
+void index_prefetch_batch(const struct index *index, const struct key_run *keys, uint64_t end, uint16_t pool, bool inserts);
 /* For a page that will be removed soon: what that touches. */
 void index_prefetch_removal(const struct index *index, uint32_t id);
 /* A new entry for a key that has none; all but the key is zero. */

@@ -3,6 +3,8 @@
  */
 #include "store.h"
 
+#define COUNTERS_MIN 64
+
 int tms_set_ceilings(tms_store *store, const struct tms_ceilings *ceilings)
 {
 	struct ceiling *ceiling = &store->held.ceiling;
@@ -19,6 +21,19 @@ int tms_set_ceilings(tms_store *store, const struct tms_ceilings *ceilings)
 	return TMS_OK;
 }
 
+/* A stream whose pages are turned away is looked up in vain, twice a page: four counters a frame tell so mostly. */
+static bool set_filter(struct holdings *held, const struct tms_filter *filter)
+{
+	const uint32_t frames = held->region->frames.frames;
+	uint64_t counters = COUNTERS_MIN;
+
+	while (counters < UINT64_C(4) * frames)
+		counters <<= 1;
+	if (filter->enabled && !index_count_present(&held->index, counters))
+		return false;
+	return filter_set(&held->filter, filter, frames);
+}
+
 int tms_set_filter(tms_store *store, const struct tms_filter *filter)
 {
 	int code;
@@ -28,7 +43,7 @@ int tms_set_filter(tms_store *store, const struct tms_filter *filter)
 	code = store_enter(store);
 	if (code)
 		return code;
-	code = filter_set(&store->held.filter, filter, store->held.region->frames.frames) ? TMS_OK : TMS_E_NO_MEMORY;
+	code = set_filter(&store->held, filter) ? TMS_OK : TMS_E_NO_MEMORY;
 	store_leave(store);
 	return code;
 }

@@ -210,7 +210,7 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 		return code;
 	slot = pool_slot(&held->pools, pool);
 	inflight_open(inflight, copy_out);
-	index_prefetch_batch(&held->index, keys, slot ? end : 0, slot);
+	index_prefetch_batch(&held->index, keys, slot ? end : 0, slot, false);
 	for (; slot && keys->at < end; keys->at++) {
 		const struct key key = key_run_at(keys, keys->at, slot);
 		uint32_t id;

@@ -281,7 +281,7 @@ static void prefetch_batch(const struct holdings *held, const struct key_run *ke
 {
 	const bool open = filter_finds_worth(&held->filter);
 
-	index_prefetch_batch(&held->index, keys, end, slot);
+	index_prefetch_batch(&held->index, keys, end, slot, open);
 	for (uint64_t at = keys->at; at < end; at++) {
 		const struct key key = key_run_at(keys, at, slot);
 

@@ -95,6 +95,40 @@ static void an_entry_is_found_by_its_key_alone(void)
 	index_deinit(&index);
 }
 
+static void counters_are_those_of_the_entries_and_one_that_is_full_stays_so(void)
+{
+	const uint64_t counters[] = { 4096, 16 }; /* of the latter each is full */
+	uint64_t rng = 62;
+
+	for (int i = 0; i < 2; i++) {
+		struct index index;
+		uint64_t counted = 0;
+		uint32_t known_absent = 0;
+
+		CHECK(open_index(&index));
+		play(&index, 8000, 6, &rng);
+		CHECK(index_count_present(&index, counters[i])); /* with pages in it */
+		CHECK(index_count_present(&index, counters[i]));
+		for (uint32_t round = 0; round < 4; round++) {
+			play(&index, 8000, round % 2 ? 2 : 6, &rng);
+			CHECK_SO_FAR();
+			count(&index);
+			CHECK_SO_FAR();
+		}
+		for (uint64_t at = 0; at < counters[i]; at++)
+			counted += index.present[at];
+		for (uint32_t page = 0; page < PAGES; page++) {
+			struct key key = key_of(1, OBJECTS + 1, page); /* never put */
+
+			known_absent += !index_may_hold(&index, index_key_hash(&key));
+		}
+		if (i == 0)
+			CHECK_EQ(counted, index.entries.live);
+		CHECK(i == 0 ? known_absent > PAGES / 4 : known_absent == 0);
+		index_deinit(&index);
+	}
+}
+
 static void an_object_with_no_page_does_not_exist(void)
 {
 	struct index index;
@@ -149,6 +183,7 @@ static void more_pools_cost_no_object_of_the_old_ones(void)
 int main(void)
 {
 	RUN(an_entry_is_found_by_its_key_alone);
+	RUN(counters_are_those_of_the_entries_and_one_that_is_full_stays_so);
 	RUN(an_object_with_no_page_does_not_exist);
 	RUN(taking_any_of_an_object_drains_it_and_nothing_else);
 	RUN(more_pools_cost_no_object_of_the_old_ones);
