@@ -7,9 +7,9 @@ import re
 import shlex
 from typing import Any
 
-from tmemstore.cli import output, results, storage
-from tmemstore.cli.promises import confidence, contract
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, one_of, size, time_ns, whole
+from tmemstore.cli import output, results, storage, store_options
+from tmemstore.cli.promises import contract
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, checked, one_of, time_ns, whole
 
 _SCENARIOS = ("steady", "slower", "stalls", "pairs", "capacity", "unbound")
 _DESCRIPTION = """\
@@ -77,7 +77,7 @@ def add_parser(commands: Any) -> None:
 
 def _add_store(add: Any) -> None:
     """What is opened."""
-    add("--region", type=size, default="256MiB", metavar="SIZE", help="the reserved area (default: 256MiB)")
+    store_options.add_region(add)
     add(
         "--contract",
         type=contract("hard"),
@@ -85,35 +85,10 @@ def _add_store(add: Any) -> None:
         metavar="SIZE:TIME[:soft|:hard]",
         help="any window of SIZE within TIME; hard where it is left out (default: 64MiB:50ms:hard)",
     )
-    add(
-        "--confidence",
-        type=confidence,
-        default="99.9",
-        metavar="PERCENT",
-        help="of the bound, and of a soft contract (default: 99.9)",
-    )
-    add(
-        "--escape",
-        type=size,
-        default="16MiB",
-        metavar="SIZE",
-        help="memory outside the area to move pages to (default: 16MiB)",
-    )
-    add(
-        "--codec",
-        type=one_of("lz4", "zstd", "none"),
-        default="lz4",
-        metavar="CODEC",
-        help="how frontswap pages are kept: lz4, zstd or none (default: lz4)",
-    )
-    add(
-        "--writeback",
-        type=one_of("back", "behind", "through"),
-        default="behind",
-        metavar="POLICY",
-        help="when they are written: back (if asked to reclaim), behind (cold ones, in the background) or through "
-        "(every store) (default: behind)",
-    )
+    store_options.add_confidence(add, "the bound, and of a soft contract")
+    store_options.add_escape(add, "16MiB")
+    store_options.add_codec(add)
+    store_options.add_writeback(add)
     add(
         "--storage",
         default="emulate:emmc5.1",

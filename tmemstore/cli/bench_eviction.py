@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tmemstore.cli import output, results, storage
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, one_of, several, size, time_ns, whole
+from tmemstore.cli import output, results, storage, store_options
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_results, several, time_ns, whole
 from tmemstore.units import parse_size
 
 _NAME = "eviction"
@@ -56,7 +56,7 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("--region", type=size, default="256MiB", metavar="SIZE", help="the reserved area (default: 256MiB)")
+    store_options.add_region(add)
     add(
         "--size",
         type=several(parse_size),
@@ -86,14 +86,8 @@ def add_parser(commands: Any) -> None:
         "preset or the file of a profile is taken as given (default: measured at the start)",
     )
     add("--virtual", action="store_true", help="let an emulated device, and the CPU's work, take modelled time only")
-    add("--escape", type=size, default="0", metavar="SIZE", help="memory outside the area for pages (default: 0)")
-    add(
-        "--codec",
-        type=one_of("lz4", "zstd", "none"),
-        default="lz4",
-        metavar="CODEC",
-        help="how frontswap pages are kept: lz4, zstd or none (default: lz4)",
-    )
+    store_options.add_escape(add, "0")
+    store_options.add_codec(add)
     add(
         "--baseline",
         type=several(_baseline),

@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmemstore.cli import output, storage
-from tmemstore.cli.promises import confidence, contract, ratio
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_format, checked, one_of, size, whole
+from tmemstore.cli import output, storage, store_options
+from tmemstore.cli.promises import contract, ratio
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_format, one_of
 
 if TYPE_CHECKING:
     from tmemstore.trace.settings import Settings
@@ -70,20 +70,14 @@ def add_parser(commands: Any) -> None:
 
 def add_store(add: Any) -> None:
     """Add by `add` what store a trace is run through."""
-    add("--region", type=size, default="256MiB", metavar="SIZE", help="the reserved area (default: 256MiB)")
+    store_options.add_region(add)
     add(
         "--contract",
         type=contract("soft"),
         metavar="SIZE:TIME[:soft|hard]",
         help="any window of SIZE within TIME; soft where it is left out (default: none)",
     )
-    add(
-        "--confidence",
-        type=confidence,
-        default="99.9",
-        metavar="PERCENT",
-        help="of a soft contract (default: 99.9)",
-    )
+    store_options.add_confidence(add, "a soft contract")
     add(
         "--storage",
         default="emmc5.1",
@@ -91,29 +85,17 @@ def add_store(add: Any) -> None:
         help="the device: a preset, the file of a profile, or emulate:PRESET,... with jitter and pauses "
         "(default: emmc5.1)",
     )
-    add("--escape", type=size, default="0", metavar="SIZE", help="memory outside the area for pages (default: 0)")
+    store_options.add_escape(add, "0")
     add(
         "--ratio",
         type=ratio,
         default="auto",
         metavar="PERCENT|C:F",
         help="the knob: frames that frontswap may take, in percent or as cleancache:frontswap; auto: what the contract "
-        "allows (default: auto)",
+        "allows; adaptive: within that it follows the load (default: auto)",
     )
-    add(
-        "--writeback",
-        type=one_of("back", "behind", "through"),
-        default="behind",
-        metavar="POLICY",
-        help="when frontswap pages are written: back, behind or through (default: behind)",
-    )
-    add(
-        "--codec",
-        type=one_of("lz4", "zstd", "none"),
-        default="lz4",
-        metavar="NAME",
-        help="how frontswap pages are kept: lz4, zstd or none (default: lz4)",
-    )
+    store_options.add_writeback(add)
+    store_options.add_codec(add)
     add(
         "--eviction",
         type=one_of("fifo", "lru", "sieve"),
@@ -138,29 +120,9 @@ def _add_load(add: Any) -> None:
         metavar="KIND",
         help="events of one kind alone: cleancache or frontswap (default: both)",
     )
-    add(
-        "--allocate",
-        metavar="SIZE@PERIOD[:HOLD]",
-        help="take a range back every PERIOD, and keep it for HOLD (default: with a contract 1000 of its size at "
-        "random times, each kept 100 ms or less, unless the trace has some; HOLD: 100ms)",
-    )
-    when = "times of the trace are multiplied by it (default: 1)"
-    add("--time-scale", type=checked(factor), default="1", metavar="F", help=when)
-    add("--rate", type=checked(factor), metavar="OPS/S", help="events a second, in place of the trace's times")
-    add("--seed", type=whole(0), default="1", metavar="N", help="of sizes, allocations and the device (default: 1)")
-    add("--real", action="store_true", help="with real memory, in real time; the device is still emulated")
+    store_options.add_load(add)
+    add("--real", action="store_true", help="with real memory, in real time, over an emulated device")
     add("--spill", metavar="FILE", help="with --real: over this file, on the device that it lies on")
-
-
-def factor(text: str) -> float:
-    """Return a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e9:  # noqa: PLR2004 - no trace is that long
-        raise ValueError(f"{text!r} is no number above 0")
-    return value
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

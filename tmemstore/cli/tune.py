@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tmemstore.cli import output, results, storage
-from tmemstore.cli.promises import confidence, contract
-from tmemstore.cli.replay import factor
-from tmemstore.cli.usage import EXIT_CODES, UsageError, add_output, checked, one_of, several, size, whole
+from tmemstore.cli import output, results, storage, store_options
+from tmemstore.cli.promises import contract
+from tmemstore.cli.usage import EXIT_CODES, UsageError, add_output, one_of, several, whole
 
 _NAME = "tune"
 _STATE = "tune.rows.jsonl"
@@ -64,7 +63,7 @@ def add_parser(commands: Any) -> None:
     )
     _add_store(parser.add_argument)
     _add_sweep(parser.add_argument)
-    _add_load(parser.add_argument)
+    store_options.add_load(parser.add_argument)
     add_output(parser.add_argument)
     parser.set_defaults(run=run)
 
@@ -72,7 +71,7 @@ def add_parser(commands: Any) -> None:
 def _add_store(add: Any) -> None:
     """What is opened."""
     add("--trace", type=Path, required=True, metavar="FILE", help="the workload, a trace that tmemstore convert made")
-    add("--region", type=size, default="256MiB", metavar="SIZE", help="the reserved area (default: 256MiB)")
+    store_options.add_region(add)
     add(
         "--contract",
         type=contract("soft"),
@@ -80,26 +79,14 @@ def _add_store(add: Any) -> None:
         metavar="SIZE:TIME[:soft|hard]",
         help="any window of SIZE within TIME; soft where it is left out",
     )
-    add(
-        "--confidence",
-        type=confidence,
-        default="99.9",
-        metavar="PERCENT",
-        help="of a soft contract (default: 99.9)",
-    )
+    store_options.add_confidence(add, "a soft contract")
     add(
         "--storage",
         default="emmc5.1",
         metavar="WHAT",
         help="a preset, the file of a profile, or emulate:PRESET,... (default: emmc5.1)",
     )
-    add(
-        "--escape",
-        type=size,
-        default="0",
-        metavar="SIZE",
-        help="memory outside the area to move pages to (default: 0)",
-    )
+    store_options.add_escape(add, "0")
 
 
 def _add_sweep(add: Any) -> None:
@@ -130,18 +117,6 @@ def _add_sweep(add: Any) -> None:
         action="store_true",
         help="run the recommended setting in real memory and real time too, a minute at most",
     )
-
-
-def _add_load(add: Any) -> None:
-    """How the trace is run."""
-    add(
-        "--allocate",
-        metavar="SIZE@PERIOD[:HOLD]",
-        help="allocate so much, so often, for so long (default: the trace's own, else 1000 of the contract's size)",
-    )
-    add("--time-scale", type=checked(factor), default="1", metavar="F", help="times of the trace times F (default: 1)")
-    add("--rate", type=checked(factor), metavar="OPS", help="operations a second, instead of the trace's times")
-    add("--seed", type=whole(0), default="1", metavar="N", help="of all that is drawn (default: 1)")
 
 
 # ---- running ----
