@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tmemstore.trace.events import RECORD, Op
-from tmemstore.units import PAGE_SIZE, parse_size, parse_time_ns
+from tmemstore.units import PAGE_SIZE, format_time_ns, parse_size, parse_time_ns
 
 Records = npt.NDArray[Any]
 """Events: RECORD[n]."""
@@ -20,6 +20,7 @@ LEAST: Final = 1000
 """Allocations of a trace that names none itself, so that a quantile of 99.9 % is seen at least once."""
 HOLD_NS: Final = 100_000_000
 _HOLD_SHARE: Final = 4
+_MOST: Final = 10**7
 _SPEC: Final = re.compile(r"(?P<size>[^@:]+)@(?P<period>[^@:]+)(?::(?P<hold>[^@:]+))?")
 
 
@@ -50,7 +51,18 @@ class Allocate:
 
 
 def regular(allocate: Allocate, duration_ns: int) -> Records:
-    """ALLOC and RELEASE events in order of time, over [0, duration_ns). Ranges may be out at the same time."""
+    """ALLOC and RELEASE events in order of time, over [0, duration_ns), at least one of each.
+
+    Ranges may be out at the same time. Raises `ValueError` where they would be more than 10 million, or too late.
+    """
+    count = max(1, (duration_ns - 1) // allocate.period_ns)
+    if count > _MOST:
+        raise ValueError(
+            f"one allocation every {format_time_ns(allocate.period_ns)} of {format_time_ns(duration_ns)} are {count}, "
+            f"more than {_MOST}; take a longer period"
+        )
+    if max(duration_ns, allocate.period_ns) + allocate.hold_ns >= 2**64:
+        raise ValueError("the last allocation would be held beyond the end of time, 2**64 ns; take a shorter hold")
     times = np.arange(allocate.period_ns, max(duration_ns, allocate.period_ns + 1), allocate.period_ns, dtype=np.uint64)
     return _events(times, np.full(len(times), allocate.hold_ns, np.uint64), allocate.size_bytes)
 
@@ -64,7 +76,7 @@ def random(size_bytes: int, duration_ns: int, seed: int) -> Records:
     hold_ns = min(HOLD_NS, max(1, mean_ns // _HOLD_SHARE))
     gaps = np.random.default_rng([seed, 0xA110C]).exponential(1.0, LEAST)
     room_ns = max(0, duration_ns - LEAST * hold_ns)
-    times = np.cumsum(gaps * (room_ns / gaps.sum())).astype(np.uint64)
+    times = np.minimum(np.cumsum(gaps * (room_ns / gaps.sum())).astype(np.uint64), np.uint64(room_ns))
     times += np.arange(LEAST, dtype=np.uint64) * np.uint64(hold_ns)
     return _events(times, np.full(LEAST, hold_ns, np.uint64), size_bytes)
 
