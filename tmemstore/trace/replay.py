@@ -21,15 +21,18 @@ from tmemstore.region import ContigRange
 from tmemstore.stats import ReclaimReport
 from tmemstore.stores import background
 from tmemstore.trace import images, sizes
+from tmemstore.trace.columns import first_wrong
 from tmemstore.trace.events import RECORD, Op
 from tmemstore.trace.schedule import Records, merge, random, regular
 from tmemstore.trace.settings import Settings
+from tmemstore.units import PAGE_SIZE
 
 _TICK_NS: Final = 100_000_000
 _SLICE_NS: Final = 50_000_000
 _POOLS: Final = 1 << 16
 _NAP_NS: Final = 50_000_000
 _MANY: Final = 1 << 62
+_LAST_NS: Final = 2.0**63
 _CLEAN_OPS: Final = Op.INVALIDATE_FS
 _SWAP_OPS: Final = Op.INVALIDATE_AREA
 
@@ -49,7 +52,7 @@ class Replay:
         self.events = 0
         self.reports: list[ReclaimReport] = []
         self._fill = fill
-        self._ranges: dict[int, ContigRange] = {}
+        self._ranges: dict[tuple[int, int], ContigRange] = {}
         self._sizes = sizes.table(settings.codec)
         self._pools = {kind: np.zeros(_POOLS, np.uint32) for kind in ("cleancache", "frontswap")}
         self._images = images.make(settings.seed) if settings.real else None
@@ -94,18 +97,18 @@ class Replay:
         while at < count:
             code = lib.tms_replay(handle, raw, min(self._quota, count - at), events + at)
             if code == lib.TMS_E_INVALID:
-                raise TraceError(f"events {self.events} to {self.events + count} hold what is no event")
+                raise self._no_event(block)
             check(code, "replay")
             at += raw.done
             self._quota -= raw.done
             if not self._quota:
                 self._steer()
             if raw.stop == lib.TMS_REPLAY_ALLOC:
-                self._allocate(block[at])
+                self._allocate(block[at], self.events + at + 1)
                 at += 1
                 self._steer()
             elif raw.stop == lib.TMS_REPLAY_POOL:
-                self._add_pool(block[at])
+                self._add_pool(block[at], self.events + at + 1)
             elif raw.stop == lib.TMS_REPLAY_TICK:
                 self._steer()
             elif raw.stop == lib.TMS_REPLAY_AHEAD:
@@ -123,21 +126,36 @@ class Replay:
         if policy.request is not None:
             self.raw.clean = policy.request.to_c(steps=1, wait_ns=0, drain_ns=0)[0]
 
-    def _add_pool(self, event: Any) -> None:
+    def _add_pool(self, event: Any, place: int) -> None:
         is_clean = event["op"] <= _CLEAN_OPS
-        pool = self.tm.store.new_pool(persistent=not is_clean, inclusive=is_clean and self._fill)
+        try:
+            pool = self.tm.store.new_pool(persistent=not is_clean, inclusive=is_clean and self._fill)
+        except MemoryError as error:
+            pools = sum(int(np.count_nonzero(known)) for known in self._pools.values())
+            what = f"there is no room for one more beside {pools} pools; replay a trace of fewer, or of one kind only"
+            raise _fault(place, what) from error
         self._pools["cleancache" if is_clean else "frontswap"][event["pool"]] = pool
 
-    def _allocate(self, event: Any) -> None:
-        number = int(event["index"])
+    def _no_event(self, block: Records) -> TraceError:
+        at, what = first_wrong(block) or (len(block) - 1, _too_late(int(block["time_ns"][-1])))
+        return _fault(self.events + at + 1, what)
+
+    def _allocate(self, event: Any, place: int) -> None:
+        number = int(event["pool"]), int(event["index"])
+        size_bytes, region_bytes = int(event["object"]), self.tm.region.size_bytes
         if event["op"] == Op.RELEASE:
             held = self._ranges.pop(number, None)
             if held is not None:
                 held.release()
             return
+        if size_bytes % PAGE_SIZE:
+            raise _fault(place, f"an allocation of {size_bytes} bytes is no multiple of a page, {PAGE_SIZE} bytes")
+        if size_bytes > region_bytes:
+            what = f"an allocation of {size_bytes} bytes is larger than the region, {region_bytes}; take a larger one"
+            raise _fault(place, what)
         try:
             contig = self.tm.alloc_contig(
-                int(event["object"]), deadline=None if self._contract is None else self._contract.deadline_ns
+                size_bytes, deadline=None if self._contract is None else self._contract.deadline_ns
             )
         except (AllocationRefused, AllocationAborted) as error:
             self.reports.append(error.report)
@@ -213,15 +231,26 @@ def _only(blocks: Iterable[Records], kind: str | None) -> Iterable[Records]:
 
 
 def _scaled(blocks: Iterable[Records], scale: float, rate: float | None) -> Iterable[Records]:
+    if rate is None and scale == 1.0:
+        yield from blocks
+        return
     first = 0
     for block in blocks:
-        if rate is not None or scale != 1.0:
-            changed = block.copy()
-            if rate is not None:
-                changed["time_ns"] = (np.arange(first, first + len(block)) * (1e9 / rate)).astype(np.uint64)
-            else:
-                changed["time_ns"] = (block["time_ns"] * scale).astype(np.uint64)
-            first += len(block)
-            yield changed
-        else:
-            yield block
+        counted = np.arange(first, first + len(block))
+        times = block["time_ns"] * scale if rate is None else counted * (1e9 / rate)
+        late = np.flatnonzero(times >= _LAST_NS)
+        if len(late):
+            at = int(late[0])
+            raise _fault(first + at + 1, _too_late(int(block["time_ns"][at]), " with that factor or rate"))
+        changed = block.copy()
+        changed["time_ns"] = times.astype(np.uint64)
+        first += len(block)
+        yield changed
+
+
+def _too_late(time_ns: int, how: str = "") -> str:
+    return f"its time, {time_ns} ns, comes later{how} than a clock can show"
+
+
+def _fault(place: int, what: str) -> TraceError:
+    return TraceError(f"event {place}: {what}")

@@ -19,6 +19,8 @@ Records = npt.NDArray[Any]
 LEAST: Final = 1000
 """Allocations of a trace that names none itself, so that a quantile of 99.9 % is seen at least once."""
 HOLD_NS: Final = 100_000_000
+OWN: Final = 0xFFFF
+"""The pool of these events, so that their numbers are not those of the trace's own allocations."""
 _HOLD_SHARE: Final = 4
 _MOST: Final = 10**7
 _SPEC: Final = re.compile(r"(?P<size>[^@:]+)@(?P<period>[^@:]+)(?::(?P<hold>[^@:]+))?")
@@ -87,6 +89,7 @@ def _events(times: npt.NDArray[np.uint64], holds: npt.NDArray[np.uint64], size_b
     events["time_ns"][0::2], events["time_ns"][1::2] = times, times + holds
     events["index"][0::2] = events["index"][1::2] = np.arange(len(times)) & 0xFFFFFFFF
     events["object"][0::2] = size_bytes
+    events["pool"] = OWN
     return events[np.argsort(events["time_ns"], kind="stable")]
 
 

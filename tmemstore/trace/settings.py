@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 from tmemstore.controller.contract import Contract
@@ -19,6 +20,7 @@ from tmemstore.units import format_time_ns
 
 KINDS: Final = ("cleancache", "frontswap")
 DEFAULT_STORAGE: Final = "emmc5.1"
+_NAMES_SEED: Final = re.compile(r"[:,]\s*seed\s*=")
 _NEVER: Final = 10**15
 """Ns; a modelled device answers some time, however long the queue."""
 
@@ -31,8 +33,8 @@ class Settings:
     the file `spill` or, without one, over the emulated device. `only`: events of this kind alone. `frontswap_percent`:
     the knob, or "auto". `allocate`: when the area is wanted back; None: if there is a contract, its size, at random
     times (see `schedule.random`). `time_scale`: times of the trace are multiplied by it. `rate`: events a second, in
-    place of the trace's own times. `seed`: of sizes, of allocations and of the device. `admission_filter`: as for
-    `tmemstore.open`. Raises `ValueError`, `TypeError`.
+    place of the trace's own times. `seed`: of sizes, of allocations and of the device, unless `storage` names one.
+    `admission_filter`: as for `tmemstore.open`. Raises `ValueError`, `TypeError`.
     """
 
     region_bytes: int
@@ -60,6 +62,8 @@ class Settings:
             raise ValueError(f"time_scale is a factor above 0, at most 1e9, not {self.time_scale}")
         if self.rate is not None and not 0 < self.rate <= 1e9:  # noqa: PLR2004 - one a ns
             raise ValueError(f"rate is a number of events a second, above 0 and at most 1e9, not {self.rate}")
+        if self.rate is not None and self.time_scale != 1.0:
+            raise ValueError("a rate takes the place of the times that time_scale would change; leave one of them out")
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"a seed is a whole number from 0 to 2**64 - 1, not {self.seed}")
         if self.spill is not None and not self.real:
@@ -80,7 +84,9 @@ class Settings:
     def device(self) -> EmulatedDevice:
         """The model in the device's place."""
         known = choose.storage(self.storage)
-        return known if isinstance(known, EmulatedDevice) else EmulatedDevice(known, seed=self.seed)
+        if not isinstance(known, EmulatedDevice):
+            return EmulatedDevice(known, seed=self.seed)
+        return known if _NAMES_SEED.search(self.storage) else replace(known, seed=self.seed)
 
     def open(self) -> Controller:
         """The store, with nothing in it. Raises like `tmemstore.open`."""

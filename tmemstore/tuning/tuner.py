@@ -282,12 +282,11 @@ def _verify(settings: Settings, source: Source, about: Mapping[str, Any], run: R
     """
     contract = contract_of(settings)
     if settings.rate is not None:
-        length_ns = about["events"] * 1e9 / settings.rate
+        speed = max(1.0, about["events"] * 1e9 / settings.rate / VERIFY_NS)
+        paced = replace(settings, rate=settings.rate * speed)
     else:
-        length_ns = about["last_ns"] * settings.time_scale
-    speed = max(1.0, length_ns / VERIFY_NS)
-    rate = None if settings.rate is None else settings.rate * speed
-    paced = replace(settings, time_scale=settings.time_scale / speed, rate=rate)
+        speed = max(1.0, about["last_ns"] * settings.time_scale / VERIFY_NS)
+        paced = replace(settings, time_scale=settings.time_scale / speed)
     (modelled,) = run([paced])
     real: Row = json.loads(run_job(job_text(source, replace(paced, real=True))))
     return {
