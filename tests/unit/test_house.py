@@ -171,5 +171,10 @@ def test_laws_are_stated_in_public_names_only(path):
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=name)
 def test_what_tests_share_uses_public_names_only(path):
     for line, module in own_imports(path):
-        if path.name != "conftest.py":
+        if path.name not in {"conftest.py", "replay_support.py"}:  # the latter is for unit tests, see below
             assert module == "tmemstore", f"{name(path)}:{line}: {module}"
+
+
+@pytest.mark.parametrize("path", python_files("tests/laws", "tests/property", "tests/faults"), ids=name)
+def test_laws_share_nothing_with_unit_tests_of_replays(path):
+    assert "replay_support" not in path.read_text(encoding="utf-8")

@@ -179,7 +179,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _replayed(reader: Any, settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
+    from tmemstore import TraceError
     from tmemstore.bench import machine
+    from tmemstore.trace.faults import EventError, fault
     from tmemstore.trace.outcome import replay
 
     before = machine.condition()
@@ -191,6 +193,10 @@ def _replayed(reader: Any, settings: Settings, options: argparse.Namespace) -> d
 
         try:
             document = replay(reader.blocks, settings, origin=reader.header.origin, say=say)
+        except EventError as error:
+            raise fault(options.trace, str(error)) from error
+        except TraceError:
+            raise
         except ValueError as error:
             raise UsageError(str(error)) from error
     document["trace"] = {"name": options.trace.name, "origin": document["trace"]}

@@ -7,6 +7,13 @@ from pathlib import Path
 from tmemstore.errors import TraceError
 
 
+class EventError(TraceError):
+    """An event that a trace may hold and this store cannot take; says which one and does not know the file."""
+
+    def __init__(self, place: int, what: str) -> None:
+        super().__init__(f"event {place}: {what}")
+
+
 def fault(
     path: Path | str, what: str, *, record: int | None = None, line: int | None = None, offset: int | None = None
 ) -> TraceError:

@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from tmemstore._binding import check, ffi, lib
 from tmemstore.controller.controller import Controller
-from tmemstore.errors import AllocationAborted, AllocationRefused, TraceError
+from tmemstore.errors import AllocationAborted, AllocationRefused
 from tmemstore.region import ContigRange
 from tmemstore.stats import ReclaimReport
 from tmemstore.stores import background
 from tmemstore.trace import images, sizes
 from tmemstore.trace.columns import first_wrong
 from tmemstore.trace.events import RECORD, Op
+from tmemstore.trace.faults import EventError
 from tmemstore.trace.schedule import Records, merge, random, regular
 from tmemstore.trace.settings import Settings
 from tmemstore.units import PAGE_SIZE
@@ -80,7 +81,7 @@ class Replay:
     # ---- running ---------------------------------------------------------------------------------------
 
     def run(self, blocks: Iterable[Records], say: Progress | None = None) -> None:
-        """Carries out all events. Raises `TraceError` for events that no trace may hold."""
+        """Carries out all events. Raises `EventError` for one that this store cannot take."""
         for block in blocks:
             self._run_block(np.ascontiguousarray(block, RECORD))
             self.events += len(block)
@@ -133,12 +134,12 @@ class Replay:
         except MemoryError as error:
             pools = sum(int(np.count_nonzero(known)) for known in self._pools.values())
             what = f"there is no room for one more beside {pools} pools; replay a trace of fewer, or of one kind only"
-            raise _fault(place, what) from error
+            raise EventError(place, what) from error
         self._pools["cleancache" if is_clean else "frontswap"][event["pool"]] = pool
 
-    def _no_event(self, block: Records) -> TraceError:
+    def _no_event(self, block: Records) -> EventError:
         at, what = first_wrong(block) or (len(block) - 1, _too_late(int(block["time_ns"][-1])))
-        return _fault(self.events + at + 1, what)
+        return EventError(self.events + at + 1, what)
 
     def _allocate(self, event: Any, place: int) -> None:
         number = int(event["pool"]), int(event["index"])
@@ -149,10 +150,10 @@ class Replay:
                 held.release()
             return
         if size_bytes % PAGE_SIZE:
-            raise _fault(place, f"an allocation of {size_bytes} bytes is no multiple of a page, {PAGE_SIZE} bytes")
+            raise EventError(place, f"an allocation of {size_bytes} bytes is no multiple of a page, {PAGE_SIZE} bytes")
         if size_bytes > region_bytes:
             what = f"an allocation of {size_bytes} bytes is larger than the region, {region_bytes}; take a larger one"
-            raise _fault(place, what)
+            raise EventError(place, what)
         try:
             contig = self.tm.alloc_contig(
                 size_bytes, deadline=None if self._contract is None else self._contract.deadline_ns
@@ -199,7 +200,8 @@ class Replay:
 def events_of(blocks: Callable[[], Iterable[Records]], settings: Settings) -> Iterable[Records]:
     """The events of a trace as `settings` want them: of one kind, at other times, with allocations put in.
 
-    `blocks`: gives the trace from its start, each time it is called; twice where allocations are spread over it.
+    `blocks`: gives the trace from its start, each time it is called; twice where allocations are spread over it. Raises
+    `EventError` for a time that no clock shows, `ValueError` for more allocations than there can be.
     """
 
     def scaled() -> Iterable[Records]:
@@ -237,11 +239,12 @@ def _scaled(blocks: Iterable[Records], scale: float, rate: float | None) -> Iter
     first = 0
     for block in blocks:
         counted = np.arange(first, first + len(block))
-        times = block["time_ns"] * scale if rate is None else counted * (1e9 / rate)
+        with np.errstate(over="ignore"):
+            times = block["time_ns"] * scale if rate is None else counted / rate * 1e9
         late = np.flatnonzero(times >= _LAST_NS)
         if len(late):
             at = int(late[0])
-            raise _fault(first + at + 1, _too_late(int(block["time_ns"][at]), " with that factor or rate"))
+            raise EventError(first + at + 1, _too_late(int(block["time_ns"][at]), " with that factor or rate"))
         changed = block.copy()
         changed["time_ns"] = times.astype(np.uint64)
         first += len(block)
@@ -250,7 +253,3 @@ def _scaled(blocks: Iterable[Records], scale: float, rate: float | None) -> Iter
 
 def _too_late(time_ns: int, how: str = "") -> str:
     return f"its time, {time_ns} ns, comes later{how} than a clock can show"
-
-
-def _fault(place: int, what: str) -> TraceError:
-    return TraceError(f"event {place}: {what}")
