@@ -64,7 +64,7 @@ static enum evict_answer ask(const void *context, uint32_t id)
 /* The next ephemeral page to be given up whose chunk will do, still there; or 0. */
 static uint32_t choose_victim(struct holdings *held, const struct wanted *wanted)
 {
-	const struct evict_asker asker = { ask, wanted, wanted->page->persistent };
+	const struct evict_asker asker = { ask, wanted, wanted->page->persistent, wanted->page->asks_again };
 	uint32_t id = wanted->page->depth >= ADMIT_CLEAN ? evict_victim(&held->evict, &asker) : 0;
 
 	if (id)
@@ -266,6 +266,8 @@ enum admit_result admit_frame(struct holdings *held, const struct admission *pag
 		inflight_await(&held->region->inflight, *pfn, *pfn + 1);
 		return ADMIT_OK;
 	}
+	if (*pfn == PFN_NONE && page->asks_again && held->evict.is_on_its_way)
+		return ADMIT_ON_ITS_WAY;
 	if (*pfn == PFN_NONE && make_room_past_the_gone(held, &wanted))
 		*pfn = free_frame(&wanted);
 	for (int round = 0; *pfn == PFN_NONE && round < COPIED_ROUNDS; round++) {

@@ -6,7 +6,13 @@
 
 #include "shrink.h"
 
-enum admit_result { ADMIT_OK, ADMIT_FULL, ADMIT_CEILING, ADMIT_NO_MEMORY };
+enum admit_result {
+	ADMIT_OK,
+	ADMIT_FULL,
+	ADMIT_CEILING,
+	ADMIT_NO_MEMORY,
+	ADMIT_ON_ITS_WAY /* the page to be given up is still to be found: the same again, after others had the lock */
+};
 
 /* What may be given up for room. */
 enum admit_depth {
@@ -19,6 +25,7 @@ struct admission {
 	uint32_t bytes;
 	bool persistent; /* bound by the ceilings */
 	bool moves;      /* it is in the store already: bound by those of chunks only */
+	bool asks_again; /* ADMIT_ON_ITS_WAY may be the answer */
 	bool fail_span;  /* the bookkeeping for a new span is not to be had */
 	enum admit_depth depth;
 };

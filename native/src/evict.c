@@ -13,7 +13,8 @@
  * one of the list or is 0.
  * Laws: 1. a page in a range that is being emptied is passed over: giving it up would free nothing.  2. what is passed
  * over only because its chunk does not suit a newcomer is the next one's, and keeps its place and its mark: else the hand
- * would leave the oldest pages behind it, and newer ones would go.
+ * would leave the oldest pages behind it, and newer ones would go.  3. a marked page goes only for an asker that cannot
+ * ask again.
  * Locks: the store's.
  */
 #include "evict.h"
@@ -24,7 +25,7 @@
 #define CHOOSY_LOOK 64
 /* Entries that windows left behind which one look meets, and removes: a few us. */
 #define GONE_MAX 64
-/* Marked pages that are unmarked before the next one has to go: the lock is held meanwhile. */
+/* Marked pages that are unmarked in one look, since the lock is held meanwhile. */
 #define UNMARK_MAX 1024
 
 static struct link *order_link(const void *entries, uint32_t id)
@@ -89,6 +90,9 @@ static uint32_t victim_sieve(struct evict *evict, const struct evict_asker *aske
 		} else if (entry->flags & ENTRY_VISITED && unmark) {
 			entry->flags &= (uint8_t)~ENTRY_VISITED;
 			unmark--;
+		} else if (entry->flags & ENTRY_VISITED && asker->asks_again) {
+			evict->is_on_its_way = true;
+			return 0;
 		} else {
 			if (!passes)
 				evict->hand = id;

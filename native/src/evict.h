@@ -19,6 +19,7 @@ struct evict_asker {
 	enum evict_answer (*ask)(const void *context, uint32_t id);
 	const void *context;
 	bool is_choosy; /* EVICT_NO says something of the asker, not of the page */
+	bool asks_again; /* where the next page is far, the order may stop on its way, and goes on from there */
 };
 
 /* An eviction order.  The list runs from the newest (first) to the oldest (last). */
@@ -37,6 +38,7 @@ struct evict {
 	struct list filled; /* same-filled pages: no frame to win, but bookkeeping that must not grow without end */
 	uint32_t hand; /* SIEVE: where the next look begins; 0: at the oldest */
 	bool stopped;  /* the last look met so many that were gone that it went no further */
+	bool is_on_its_way; /* the last look passed so many marked pages that it went no further; ask again */
 };
 
 /* order: enum tms_order, checked by the caller. */
@@ -59,7 +61,7 @@ static inline void evict_touch(struct evict *evict, uint32_t id)
 
 static inline uint32_t evict_victim(struct evict *evict, const struct evict_asker *asker)
 {
-	evict->stopped = false;
+	evict->stopped = evict->is_on_its_way = false;
 	return evict->order->victim(evict, asker);
 }
 

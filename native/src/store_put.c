@@ -17,10 +17,18 @@ struct kept {
 	bool incompressible;
 	bool active; /* the caller says so */
 	enum tms_admit admit; /* why the filter let it in */
+	uint8_t unit;      /* what the entry keeps of the filter's answer */
+	bool judged;       /* the filter has answered */
+	uint16_t asked;    /* how often a page to give up was on its way */
 	uint64_t value; /* fill */
 };
 
-static struct kept prepare(tms_store *store, bool persistent, uint32_t flags, const uint8_t *page,
+/* In the place of a reason: put it again, after others had the lock. */
+#define ON_ITS_WAY ((enum tms_reject)(TMS_REJECTS + 1))
+/* A hand that others mark pages before is not followed for ever. */
+#define ASK_MAX 1024
+
+static inline struct kept prepare(tms_store *store, bool persistent, uint32_t flags, const uint8_t *page,
 			   uint8_t *scratch)
 {
 	struct kept kept = { .bytes = page, .size = TMS_PAGE_SIZE, .active = flags & TMS_PUT_ACTIVE };
@@ -48,6 +56,8 @@ static enum tms_reject reject_of(enum admit_result result, const struct kept *ke
 		return TMS_REJECT_MEMORY;
 	case ADMIT_CEILING:
 		return TMS_REJECT_CEILING;
+	case ADMIT_ON_ITS_WAY:
+		return ON_ITS_WAY;
 	default:
 		return kept->incompressible ? TMS_REJECT_POOR : TMS_REJECT_FULL;
 	}
@@ -76,7 +86,10 @@ static enum tms_reject place_raw(tms_store *store, uint32_t id, bool persistent,
 {
 	struct holdings *held = &store->held;
 	struct admission page = {
-		.bytes = TMS_PAGE_SIZE, .persistent = persistent, .depth = persistent ? ADMIT_ANY : ADMIT_CLEAN
+		.bytes = TMS_PAGE_SIZE,
+		.persistent = persistent,
+		.asks_again = !persistent && kept->asked < ASK_MAX,
+		.depth = persistent ? ADMIT_ANY : ADMIT_CLEAN
 	};
 	enum admit_result result;
 	struct entry *entry;
@@ -139,11 +152,12 @@ static void prefetch_victims(const struct holdings *held)
 		__builtin_prefetch(holdings_entry(held, id), 1);
 }
 
-/* Whether the filter lets a clean page in.  hash: of its key; unit: what its entry keeps of that. */
-static bool passes_filter(struct holdings *held, uint64_t hash, struct kept *kept, uint8_t *unit)
+/* Whether the filter lets a clean page in.  hash: of its key. */
+static bool passes_filter(struct holdings *held, uint64_t hash, struct kept *kept)
 {
+	kept->judged = true;
 	kept->admit = filter_judge(&held->filter, hash, kept->active);
-	*unit = filter_tries(&held->filter, kept->admit) ? ENTRY_TRIED : 0;
+	kept->unit = filter_tries(&held->filter, kept->admit) ? ENTRY_TRIED : 0;
 	return kept->admit != TMS_ADMITS;
 }
 
@@ -152,7 +166,6 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 	const uint64_t hash = index_key_hash(key);
 	struct holdings *held = &store->held;
 	enum tms_reject reject;
-	uint8_t unit = 0;
 	uint32_t id;
 	struct entry *entry;
 
@@ -162,7 +175,7 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 	if (!store->enabled)
 		return TMS_REJECT_DISABLED;
 	if (!persistent) {
-		if (!passes_filter(held, hash, kept, &unit))
+		if (!kept->judged && !passes_filter(held, hash, kept))
 			return TMS_REJECT_COLD;
 		if (likely(kept->bytes))
 			kept->fill = page_is_filled(kept->bytes, &kept->value);
@@ -173,7 +186,7 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 	entry = holdings_entry(held, id);
 	entry->flags = persistent ? ENTRY_PERSISTENT : 0;
 	entry->size = (uint16_t)kept->size;
-	entry->unit = unit;
+	entry->unit = kept->unit;
 	if (kept->fill) {
 		place_fill(store, id, persistent, kept);
 	} else if (kept->packed) {
@@ -206,6 +219,10 @@ static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent,
 	uint64_t hash;
 
 	reject = admit(store, &key, persistent, kept);
+	if (unlikely(reject == ON_ITS_WAY)) {
+		kept->asked++;
+		return reject;
+	}
 	if (holdings_samples(&store->held, &key, &hash) && would_be_kept(reject))
 		ghost_put(&store->held.ghost, ghost_kind_of(persistent), hash, slot, ghost_owner(slot, key.object),
 			  kept->fill ? 0 : units_of(kept->size));
@@ -224,18 +241,21 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, s
 {
 	enum tms_reject reject;
 	uint16_t slot;
-	int code = store_enter(store);
 
-	if (code)
-		return code;
-	slot = pool_slot(&store->held.pools, pool);
-	if (!slot) {
+	do {
+		int code = store_enter(store);
+
+		if (code)
+			return code;
+		slot = pool_slot(&store->held.pools, pool);
+		if (!slot) {
+			store_leave(store);
+			return TMS_E_NO_POOL;
+		}
+		index_prefetch_keys(&store->held.index, keys, slot);
+		reject = put_one(store, slot, pool_id_is_persistent(pool), keys, kept);
 		store_leave(store);
-		return TMS_E_NO_POOL;
-	}
-	index_prefetch_keys(&store->held.index, keys, slot);
-	reject = put_one(store, slot, pool_id_is_persistent(pool), keys, kept);
-	store_leave(store);
+	} while (unlikely(reject == ON_ITS_WAY));
 	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
 }
 
@@ -292,9 +312,10 @@ static void prefetch_batch(const struct holdings *held, const struct key_run *ke
 	}
 }
 
-/* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on. */
+/* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on.  begun: the first one, if it was
+ * on its way when the last flight ended. */
 static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, uint32_t flags, const uint8_t *pages,
-		      bool *results)
+		      bool *results, struct kept *begun)
 {
 	const uint64_t end = min_u64(keys->n, keys->at + FLIGHT_PAGES);
 	struct inflight *inflight = &store->held.region->inflight;
@@ -309,8 +330,17 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	inflight_open(inflight, store->held.region->copy.page);
 	for (; slot && keys->at < end; keys->at++) {
 		struct kept kept = prepare(store, false, flags, pages + keys->at * PAGE_SIZE, NULL);
+		enum tms_reject reject;
 
-		results[keys->at] = put_one(store, slot, false, keys, &kept) == TMS_REJECTS;
+		if (unlikely(begun->asked))
+			kept = *begun;
+		begun->asked = 0;
+		reject = put_one(store, slot, false, keys, &kept);
+		if (unlikely(reject == ON_ITS_WAY)) {
+			*begun = kept;
+			break;
+		}
+		results[keys->at] = reject == TMS_REJECTS;
 	}
 	flight = inflight_close(inflight);
 	store_leave(store);
@@ -322,6 +352,7 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 		 uint32_t flags, const uint8_t *pages, bool *results)
 {
 	struct key_run keys = { .objects = objects, .indexes = indexes, .n = n };
+	struct kept begun = { .asked = 0 };
 
 	for (uint64_t i = 0; i < n; i++)
 		if (indexes[i] > UINT32_MAX)
@@ -331,7 +362,7 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 	if (flags & ~(uint32_t)TMS_PUT_ACTIVE || store->without_data)
 		return TMS_E_INVALID;
 	while (!pool_id_is_persistent(pool) && keys.at < n) {
-		int code = put_flight(store, pool, &keys, flags, pages, results);
+		int code = put_flight(store, pool, &keys, flags, pages, results, &begun);
 
 		if (code < 0)
 			return code;

@@ -185,6 +185,29 @@ static void sieve_unmarks_no_more_than_a_thousand_pages_for_one_victim(void)
 	slab_deinit(&entries);
 }
 
+static void sieve_stops_on_its_way_for_who_asks_again_and_gives_up_no_marked_page(void)
+{
+	const struct evict_asker patient = { .ask = ask, .asks_again = true };
+	struct evict evict;
+	uint32_t looks = 0;
+	uint32_t victim;
+
+	open_order(&evict, TMS_ORDER_SIEVE);
+	admit_up_to(&evict, 1, MANY);
+	for (uint32_t id = 1; id <= MANY; id++)
+		evict_touch(&evict, id);
+	while (!(victim = evict_victim(&evict, &patient))) {
+		CHECK(evict.is_on_its_way);
+		looks++;
+	}
+	CHECK(!evict.is_on_its_way);
+	CHECK_EQ(victim, 1);
+	CHECK_EQ(looks, MANY / 1024);
+	for (uint32_t id = 1; id <= MANY; id++)
+		CHECK(!(entry_at(&entries, id)->flags & ENTRY_VISITED));
+	slab_deinit(&entries);
+}
+
 /* Oldest first. */
 struct shadow {
 	uint32_t id[IDS];
@@ -299,6 +322,7 @@ int main(void)
 	RUN(a_page_that_is_not_usable_is_passed_over);
 	RUN(sieve_finds_a_victim_where_every_page_is_marked);
 	RUN(sieve_unmarks_no_more_than_a_thousand_pages_for_one_victim);
+	RUN(sieve_stops_on_its_way_for_who_asks_again_and_gives_up_no_marked_page);
 	RUN(every_order_agrees_with_an_array);
 	RUN(same_filled_pages_are_in_a_list_of_their_own);
 	RUN(every_order_has_a_name_of_its_own);

@@ -74,6 +74,14 @@ def test_hits_equal_libcachesims(stream, order, frames):
     assert ours == their_hits(STREAMS[stream], frames, order)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_hits_equal_where_the_hand_meets_nothing_but_marked_pages(order):
+    # All of 5000 pages are marked when the first one has to go: more than one look of the hand passes.
+    pages = np.arange(5000)
+    stream = np.concatenate((pages, pages, pages[:600] + 5000, pages, pages[:100] + 9000, pages[::7]))
+    assert our_hits(stream, 5000, order) == their_hits(stream, 5000, order)
+
+
 @pytest.mark.parametrize("frames", [256, 1000])
 def test_the_orders_differ_on_the_streams_that_tell_them_apart(frames):
     hits = {order: our_hits(STREAMS["mixed"], frames, order)[-1] for order in ORDERS}
