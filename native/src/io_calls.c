@@ -150,7 +150,7 @@ static bool is_done_soon(const struct io *io, const struct io_request *request, 
 	const uint64_t mean_ns = atomic_load(&io->read_ns);
 	uint64_t until_ns;
 
-	if (!io->config.spins || mean_ns > FAST_READ_NS)
+	if (!io->config.spins || io_is_virtual(io) || mean_ns > FAST_READ_NS)
 		return false;
 	until_ns = clock_now_ns(&io->config.clock) + min_u64(2 * mean_ns + WAY_NS, timeout_ns);
 	for (uint32_t look = 0; look < SPIN_LOOKS && clock_now_ns(&io->config.clock) < until_ns; look++)
