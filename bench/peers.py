@@ -198,12 +198,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     spreads |= {row["trace"]: row["spread_percent"] for row in traces}
     return {
         "schema": "tmemstore.peers/1",
-        "requests": options.requests,
-        "objects": options.objects,
-        "skew": options.skew,
+        "arguments": {
+            name: getattr(options, name) for name in ("requests", "objects", "skew", "share", "rounds", "seed")
+        },
         "frames": frames,
-        "rounds": options.rounds,
-        "seed": options.seed,
         "libcachesim": version("libcachesim"),
         "hits_agree": hits_agree(told),
         "rows": told,

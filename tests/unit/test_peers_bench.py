@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from replay_support import mixed, write
+from tmemstore.cli.main import main as compare
 
 ROOT = Path(__file__).parents[2]
 SPEC = importlib.util.spec_from_file_location("peers", ROOT / "bench" / "peers.py")
@@ -42,6 +43,7 @@ def test_a_small_run(peers, tmp_path, capsys):
     assert {order: len(each) for order, each in hits.items()} == dict.fromkeys(("fifo", "lru", "sieve", "s3-fifo"), 1)
     assert document["recorded"][0]["operations"] == 500
     assert str(tmp_path) not in document["command"]
+    assert compare(["compare", str(output), str(output), "--fail", "cpu:0%,hits:0%"]) == 0
 
 
 def test_hits_that_differ_are_exit_code_1(peers, tmp_path, monkeypatch):

@@ -25,10 +25,11 @@ metrics:
   ops       ours, floor, figure: as in the table of bench ops
   copy      mb_per_s, against_off, p99, copy: as in the table of bench copy
   tune      p50, p99, max, saved, bytes_written, miss_rate, late
+  peers     cpu, hits: of bench/peers.py
 
-  More is worse, but of MB/s, mb_per_s, against_off, in_use, frontswap, saved
-  and what has a least for a goal. A figure within noise has not got worse; one
-  that is 0 in the baseline and not in the candidate has by more than any
+  More is worse, but of MB/s, mb_per_s, against_off, in_use, frontswap, saved,
+  hits and what has a least for a goal. A figure within noise has not got worse;
+  one that is 0 in the baseline and not in the candidate has by more than any
   percentage, and one that is gone too.
 
 examples:

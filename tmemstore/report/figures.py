@@ -262,11 +262,30 @@ def _tuned(row: Fields) -> Iterator[tuple[str, Figure]]:
             yield metric, Figure(value, "ns")
 
 
-_WITHOUT_PAGES = frozenset({"tmemstore.tune/1"})
+# ---- bench/peers.py ----
+
+
+def _peers(document: Fields) -> Iterator[Row]:
+    for row in document.groups("rows"):
+        system, order = row.text("system"), row.text("order")
+        figures = dict(_run(row)) | {"hits": Figure(row.whole("hits"), "count", less_is_worse=True)}
+        yield Row(f"{system}, {order}", {"system": system, "order": order}, figures)
+    for row in document.groups("recorded"):
+        trace = row.text("trace")
+        yield Row(trace, {"trace": trace}, dict(_run(row)))
+
+
+def _run(row: Fields) -> Iterator[tuple[str, Figure]]:
+    low_ns, high_ns = row.whole("min_ns"), row.whole("max_ns")
+    yield "cpu", Figure(row.whole("median_ns"), "ns", (low_ns, high_ns) if low_ns < high_ns else None)
+
+
+_WITHOUT_PAGES = frozenset({"tmemstore.tune/1", "tmemstore.peers/1"})
 _READERS: Mapping[str, Callable[[Fields], Iterator[Row]]] = {
     "tmemstore.bench.eviction/1": _eviction,
     "tmemstore.bench.deadline/1": _deadline,
     "tmemstore.bench.ops/1": _ops,
     "tmemstore.bench.copy/1": _copy,
     "tmemstore.tune/1": _tune,
+    "tmemstore.peers/1": _peers,
 }
