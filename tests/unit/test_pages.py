@@ -152,11 +152,12 @@ class TestLivePages:
         assert not any(one == one[:8] * 512 for one in every)
 
     def test_every_process_is_gone_afterwards(self):
+        children = Path(f"/proc/self/task/{os.getpid()}/children")
+        before = children.read_text(encoding="ascii").split() if children.exists() else []
         with pages.LivePages(10, 500) as source:
             source.need(10, 500)
             assert source.describe()["anon_origins"]
-        children = Path(f"/proc/self/task/{os.getpid()}/children")
-        assert not children.exists() or children.read_text(encoding="ascii").split() == []
+        assert not children.exists() or set(children.read_text(encoding="ascii").split()) <= set(before)
 
     def test_too_few_pages_are_an_error_that_says_what_to_do(self, monkeypatch):
         monkeypatch.setattr(filepages, "roots", lambda: [[], []])
