@@ -56,7 +56,7 @@ class Replay:
         self._ranges: dict[tuple[int, int], ContigRange] = {}
         self._sizes = sizes.table(settings.codec)
         self._pools = {kind: np.zeros(_POOLS, np.uint32) for kind in ("cleancache", "frontswap")}
-        self._images = images.make(settings.seed) if settings.real else None
+        self._images = images.make(settings.seed, settings.codec) if settings.real else None
         self._contract = settings.contract
         self._quota = _MANY
         self.tm.thrash(watch=True)
