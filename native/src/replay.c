@@ -108,6 +108,12 @@ static int pass_time(struct run *run, uint64_t until_ns)
 	}
 }
 
+static void note_late(struct run *run, uint64_t due_ns)
+{
+	if (run->now_ns > due_ns && run->now_ns - due_ns > run->replay->late_ns)
+		run->replay->late_ns = run->now_ns - due_ns;
+}
+
 /* Whether the event may take place now; else stop says why not. */
 static int come_to(struct run *run, const struct tms_event *event)
 {
@@ -121,12 +127,12 @@ static int come_to(struct run *run, const struct tms_event *event)
 			run->now_ns = clock_now_ns(&run->store->clock);
 		if (due_ns > run->now_ns + AHEAD_NS)
 			replay->stop = TMS_REPLAY_AHEAD;
+		note_late(run, due_ns);
 		return TMS_OK;
 	}
 	code = pass_time(run, due_ns);
 	run->now_ns = clock_now_ns(&run->store->clock);
-	if (run->now_ns > due_ns && run->now_ns - due_ns > replay->late_ns)
-		replay->late_ns = run->now_ns - due_ns;
+	note_late(run, due_ns);
 	if (code || run->now_ns < replay->tick_ns)
 		return code;
 	ended = requests_ended(run);
@@ -191,8 +197,9 @@ static int wait_for_device(struct run *run, const struct tms_event *event, tms_p
 		code = go_on(run, event, pool);
 	if (code == TMS_WAITING)
 		return code;
+	run->now_ns = clock_now_ns(&run->store->clock);
 	if (event->op == TMS_EVENT_LOAD && code == TMS_OK)
-		replay->load_ns[place_of(clock_now_ns(&run->store->clock) - replay->waits_since_ns)]++;
+		replay->load_ns[place_of(run->now_ns - replay->waits_since_ns)]++;
 	replay->waits = false;
 	return code;
 }
