@@ -219,7 +219,7 @@ class Ruler:
                 return None
             if self._adaptive.decide(self._largest_percent(), self._model.cost.byte_ps):
                 self.refresh()
-            return self._adaptive.period
+            return self._adaptive.left
 
     def _largest_percent(self) -> int:
         copies = self._can_write and self._writeback != "back"

@@ -54,7 +54,7 @@ def replay(
             "frontswap": _frontswap(stats, running),
             "thrash": _thrash(running),
             "spill": _spill(stats, running.now_ns),
-            "device": _device(stats, settings),
+            "device": device_time(stats, settings),
             "allocations": _allocations(running.reports),
             "end": _end(stats),
         }
@@ -126,7 +126,7 @@ def _spill(stats: Stats, passed_ns: int) -> dict[str, Any]:
     }
 
 
-def _device(stats: Stats, settings: Settings) -> dict[str, int]:
+def device_time(stats: Stats, settings: Settings) -> dict[str, int]:
     """Device time against a machine without the store.
 
     There a page of a file that was dropped is read again, a store is a sequential write and a load a random read.
