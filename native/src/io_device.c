@@ -15,6 +15,10 @@
 #define NO_PROGRESS_MAX 3
 /* Longest sleep between two looks at whether anybody still waits. */
 #define NAP_NS (5 * NSEC_PER_MSEC)
+/* So long before its time a request is not slept for: a thread that sleeps comes back late. */
+#define SPIN_NS (60 * UINT64_C(1000))
+/* A profile says how long a read takes whoever asks for it: this much of it is the way back from here. */
+#define WAY_BACK_NS (15 * UINT64_C(1000))
 
 static int transfer(const struct io_config *config, const struct io_request *request)
 {
@@ -131,9 +135,10 @@ static void wait_until_due(const struct io_config *config, uint64_t due_ns, cons
 
 	while ((now_ns = clock_now_ns(&config->clock)) < due_ns && !atomic_load(abandoned)) {
 		uint64_t left_ns = min_u64(due_ns - now_ns, NAP_NS);
-		const struct timespec nap = { 0, (long)left_ns };
+		const struct timespec nap = { 0, (long)(left_ns - min_u64(left_ns, SPIN_NS)) };
 
-		nanosleep(&nap, NULL);
+		if (left_ns > SPIN_NS)
+			nanosleep(&nap, NULL);
 	}
 }
 
@@ -144,9 +149,12 @@ int io_device_serve(const struct io_config *config, struct io_sync *sync, const 
 	if (fault_fires(config->faults, TMS_FAULT_STALL))
 		stall(config, abandoned);
 	if (config->emulate && request->op != IO_TRUNCATE) {
-		uint64_t due_ns = io_device_due_ns(config, request, clock_now_ns(&config->clock));
+		/* A device begins with what it is given: that a thread had to be woken is not its time. */
+		uint64_t due_ns = io_device_due_ns(config, request, request->begun_ns);
 
 		error = io_device_transfer(config, sync, request);
+		if (request->op == IO_READ)
+			due_ns -= min_u64(due_ns, WAY_BACK_NS);
 		wait_until_due(config, due_ns, abandoned);
 		return error;
 	}
