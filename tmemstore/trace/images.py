@@ -15,8 +15,8 @@ from tmemstore.units import PAGE_SIZE
 
 _IMAGES: Final = 1024
 _SYMBOLS: Final = {"none": 28, "lz4": 28, "zstd": 256}
-"""Different bytes in the random part. Of few lz4 shortens nothing and zstd leaves about 65 %, as it does of what lz4 makes
-of anonymous pages (see `stores.opening`); of all zstd shortens nothing."""
+"""Different bytes in the random part. Of few lz4 shortens nothing and zstd leaves about 65 %, as it does of what lz4
+makes of anonymous pages (see `stores.opening`); of all zstd shortens nothing."""
 _LONGEST_PART: Final = PAGE_SIZE - 8
 _RAW_PERMILLE: Final = 319
 """What lz4 leaves of a raw page, on the mean (see `stores.opening`)."""
@@ -47,10 +47,9 @@ def make(seed: int, codec: str) -> Images:
     compress = _compressor(codec)
     measured = np.array([len(compress(page.tobytes())) for page in pages])
     measured[-1] = max(PAGE_SIZE, measured[-1])
+    wanted = np.arange(PAGE_SIZE + 1)
     if codec == "none":
-        wanted = np.full(PAGE_SIZE + 1, PAGE_SIZE * _RAW_PERMILLE // 1000)
-    else:
-        wanted = np.arange(PAGE_SIZE + 1)
+        wanted[:] = PAGE_SIZE * _RAW_PERMILLE // 1000
     of_size = _nearest(measured[1:], wanted) + 1
     of_size[0] = 0
     return Images(pages, of_size.astype(np.uint32))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 
+from tmemstore.controller.cost import CostModel
 from tmemstore.stats import Ending, ReclaimReport, Stats
 from tmemstore.trace.replay import Progress, Replay, events_of
 from tmemstore.trace.schedule import Records
@@ -56,6 +58,7 @@ def replay(
             "spill": _spill(stats, running.now_ns),
             "device": device_time(stats, settings),
             "allocations": _allocations(running.reports),
+            "model": _model(running.tm.cost),
             "end": _end(stats),
         }
 
@@ -170,6 +173,12 @@ def _allocations(reports: Sequence[ReclaimReport]) -> dict[str, Any]:
         "paged_out": sum(report.paged_out for report in ran),
         "bytes_written": sum(report.bytes_written for report in ran),
     }
+
+
+def _model(cost: CostModel) -> dict[str, int]:
+    """What the model came to know of the device and, in real time, of the CPU."""
+    names = (field.name for field in fields(cost) if field.name not in {"spread_ns", "source"})
+    return {name: getattr(cost, name) for name in names}
 
 
 def _end(stats: Stats) -> dict[str, int]:

@@ -60,9 +60,12 @@ def make(frames: int, events: int, kinds: Sequence[Kind], *, seed: int) -> Phase
         phase = _mixed(of_swap, swap, _files(random, round(frames * _FILES_SHARE[busy])))
         phase["pool"][of_swap] = number
         phase["object"][~of_swap] = number
-        phase[-1:] = np.array([(0, 0, 0, number, 0, Op.INVALIDATE_AREA, 0)], phase.dtype)
+        phase[-1]["object"] = phase[-1]["index"] = 0
+        phase[-1]["op"], phase[-1]["pool"] = Op.INVALIDATE_AREA, number
         phases.append(phase)
-    joined = np.concatenate(phases)
+    joined = np.zeros(len(phases) * events, RECORD)
+    for at, phase in zip(range(0, len(joined), events), phases, strict=True):
+        joined[at : at + events] = phase
     joined["time_ns"] = np.arange(len(joined), dtype=np.uint64) * np.uint64(PERIOD_NS)
     return Phases(joined, tuple(range(0, len(joined), events)))
 
@@ -104,19 +107,19 @@ def _anonymous(random: np.random.Generator, pages: int, freed_share: float) -> I
     cached: OrderedDict[int, None] = OrderedDict()
     swapped: set[int] = set()
     for page, is_written in _accesses(random, pages):
+        is_freed = False
         if page in cached:
             cached.move_to_end(page)
         else:
+            is_freed = page in swapped and random.random() < freed_share
             if len(cached) == room:
                 victim = cached.popitem(last=False)[0]
                 if victim not in swapped:
                     yield int(Op.STORE), victim
                     swapped.add(victim)
-            if page in swapped and random.random() >= freed_share:
+            if page in swapped and not is_freed:
                 yield int(Op.LOAD), page
-            elif page in swapped:
-                is_written = True
             cached[page] = None
-        if is_written and page in swapped:
+        if (is_written or is_freed) and page in swapped:
             swapped.remove(page)
             yield int(Op.INVALIDATE_SWAP), page
