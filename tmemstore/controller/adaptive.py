@@ -12,7 +12,7 @@ while the load may be taken to stay as it is. It moves only within what the cont
 with its reason.
 
 The constants were chosen on eight recorded loads (a compiler, git, a database, node, numpy, grep, sqlite) with regions
-of 10, 30 and 100 % of their pages; bench/results/adaptive has the outcome beside every fixed ratio.
+of 10, 30 and 100 % of their pages; bench/results/traces has the outcome beside every fixed ratio.
 """
 
 from __future__ import annotations
