@@ -47,7 +47,7 @@ _LOADS_PRIOR_PAGES: Final = 512
 """What is believed of that before anything is seen, and how many pages that counts for."""
 _LATELY_SHARE: Final = 8
 """Half-life, in as many, of the loads that the pages which are there now may expect: fewer than that share of them."""
-_LATELY_PRIOR: Final = 64
+_LATELY_PRIOR: Final = 24
 """Loads that are expected before anything is seen."""
 _DROP: Final = 0.4
 """A kind of which less is used again than this part of what was expected has changed its load."""
