@@ -58,9 +58,8 @@ def replay(
             "spill": _spill(stats, running.now_ns),
             "device": device_time(stats, settings),
             "allocations": _allocations(running.reports),
-            "model": _model(running.tm.cost),
             "end": _end(stats),
-        }
+        } | ({"model": _model(running.tm.cost)} if settings.real else {})
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -176,7 +175,7 @@ def _allocations(reports: Sequence[ReclaimReport]) -> dict[str, Any]:
 
 
 def _model(cost: CostModel) -> dict[str, int]:
-    """What the model came to know of the device and, in real time, of the CPU."""
+    """What the model came to know of the device and the CPU."""
     names = (field.name for field in fields(cost) if field.name not in {"spread_ns", "source"})
     return {name: getattr(cost, name) for name in names}
 
