@@ -6,7 +6,6 @@ is probed, and the system's liblz4 or libzstd is looked for where it does not ho
 
 from __future__ import annotations
 
-import ctypes.util
 import functools
 import importlib.util
 from pathlib import Path
@@ -68,6 +67,8 @@ class _Library(NamedTuple):
 
 
 def _candidates(source: _Source) -> list[str]:
+    import ctypes.util  # takes as long as a tenth of all other imports together
+
     found: list[str] = []
     try:
         spec = importlib.util.find_spec(source.package)

@@ -1,5 +1,7 @@
 """Where the codecs come from, and what happens where they are not to be had."""
 
+import ctypes.util
+
 import pytest
 
 import tmemstore
@@ -25,19 +27,19 @@ def test_each_codec_names_its_file_and_version():
 
 def test_without_the_wheels_the_system_library_is_looked_for(no_wheels):
     asked = []
-    no_wheels.setattr(codecs.ctypes.util, "find_library", asked.append)
+    no_wheels.setattr(ctypes.util, "find_library", asked.append)
     assert tmemstore.codec_origins() == {"lz4": None, "zstd": None}
     assert asked == ["lz4", "zstd"]
 
 
 def test_a_library_without_the_symbols_is_passed_over(no_wheels):
-    no_wheels.setattr(codecs.ctypes.util, "find_library", lambda _name: "libc.so.6")
+    no_wheels.setattr(ctypes.util, "find_library", lambda _name: "libc.so.6")
     assert tmemstore.codec_origins() == {"lz4": None, "zstd": None}
 
 
 @pytest.mark.parametrize(("codec", "package"), [("lz4", "lz4"), ("zstd", "zstandard")])
 def test_a_missing_library_says_what_to_install(no_wheels, codec, package):
-    no_wheels.setattr(codecs.ctypes.util, "find_library", lambda _name: None)
+    no_wheels.setattr(ctypes.util, "find_library", lambda _name: None)
     with pytest.raises(tmemstore.EnvironmentLacks, match=f"pip install {package}"):
         tmemstore.open("1MiB", codec=codec)
     with tmemstore.open("1MiB", codec="none") as tm:

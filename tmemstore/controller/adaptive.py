@@ -20,8 +20,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from tmemstore.stores import background
 from tmemstore.stores.background import Ghosts
@@ -74,8 +73,7 @@ _ALL: Final = 100
 _LOG: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something the controller decided by itself: when, on the store's clock, what, and why."""
 
     time_ns: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
@@ -57,6 +56,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     size, deadline, kind, confidence, zero. A `schema`, where there is one, is "tmemstore.config/1". Raises
     `ConfigError` that names file and key.
     """
+    import tomllib
+
     try:
         with Path(path).open("rb") as file:
             content = file.read(MOST_BYTES + 1)

@@ -16,7 +16,6 @@ from tmemstore.controller.model import Model
 from tmemstore.controller.policy import BATCH_BYTES, WRITEBACKS, Percent, Ruler
 from tmemstore.region import Region
 from tmemstore.storage import choose
-from tmemstore.storage.calibrate import calibrate
 from tmemstore.storage.cpu import measure_cpu
 from tmemstore.storage.emulated import EmulatedDevice
 from tmemstore.storage.profile import CpuProfile, Lane, StorageProfile
@@ -164,6 +163,8 @@ def _given(
     if storage == _MEASURE:
         if spill is None:
             raise ValueError('storage="measure" needs a spill file to measure')
+        from tmemstore.storage.calibrate import calibrate
+
         return calibrate(os.fspath(spill), overwrite=overwrite)
     given = choose.storage(storage)
     if isinstance(given, StorageProfile) and given.device is not None and spill is not None:

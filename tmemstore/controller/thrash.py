@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from tmemstore.controller.adaptive import Curve, share_of
 from tmemstore.stores.background import Ghosts
@@ -15,8 +14,7 @@ _BETTER: Final = 1.05
 _ALL: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Thrash:
+class Thrash(NamedTuple):
     """Refaults within a horizon: gets and loads that the device had to serve, of pages that were there not long ago.
 
     Not long ago: no more pages of its kind than fill the region were used since. `clean`, `swap`: how many, estimated

@@ -84,8 +84,7 @@ class WriteServed(NamedTuple):
     drains: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ghosts:
+class Ghosts(NamedTuple):
     """What another ratio would have held: fields of `struct tms_ghosts`; `clean`, `swap`: found or not, together."""
 
     clean: list[int]
