@@ -38,7 +38,7 @@ def cpu():
 @pytest.fixture
 def same_cpu(monkeypatch, cpu):
     """Of two runs only the CPU is measured: let it be the same."""
-    monkeypatch.setattr("tmemstore.controller.opening.measure_cpu", lambda *, quick: cpu if quick else None)
+    monkeypatch.setattr("tmemstore.storage.cpu.measure_cpu", lambda *, quick: cpu if quick else None)
 
 
 def arguments(pages_file, scenario, **changes):

@@ -9,13 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tmemstore.controller import cleaner, planner, wanted
-from tmemstore.controller.adaptive import Event, sampled_frames
 from tmemstore.controller.contract import Contract, as_contracts, check_confidence
 from tmemstore.controller.cost import CostModel, Costs
 from tmemstore.controller.model import DEFAULT_CONFIDENCE, Model
 from tmemstore.controller.planner import Estimate
 from tmemstore.controller.policy import Percent, Ratio, Ruler
-from tmemstore.controller.thrash import Thrash, thrash_of
 from tmemstore.errors import AllocationAborted, AllocationRefused, PoolError
 from tmemstore.region import ContigRange, Region
 from tmemstore.stats import Effort, FrameCounts, ReclaimReport, SpillInfo, Stats, Window
@@ -28,6 +26,9 @@ from tmemstore.units import PAGE_SIZE, format_time_ns, parse_time_ns
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from tmemstore.controller.adaptive import Event
+    from tmemstore.controller.thrash import Thrash
 
 _TIME_END_NS: Final = 2**63
 
@@ -294,9 +295,11 @@ class Controller:
     def thrash(self, *, watch: bool = False) -> Thrash | None:
         """How often pages come back just after they had to go, with a warning that names the knob; see `Thrash`.
 
-        Of a sample of the keys, which an adaptive knob looks at anyway; `watch`: else it begins now, for a few ns an
-        access. None: nothing is looked at yet.
+        Of a sample of the keys, which an adaptive knob looks at anyway; `watch`: else it begins now. None: not yet.
         """
+        from tmemstore.controller.adaptive import sampled_frames
+        from tmemstore.controller.thrash import thrash_of
+
         if watch and not background.ghosts(self.store).rate_ppb:
             background.set_ghosts(self.store, sampled_frames(self.region.frames))
         seen = background.ghosts(self.store)

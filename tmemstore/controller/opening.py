@@ -16,7 +16,6 @@ from tmemstore.controller.model import Model
 from tmemstore.controller.policy import BATCH_BYTES, WRITEBACKS, Percent, Ruler
 from tmemstore.region import Region
 from tmemstore.storage import choose
-from tmemstore.storage.cpu import measure_cpu
 from tmemstore.storage.emulated import EmulatedDevice
 from tmemstore.storage.profile import CpuProfile, Lane, StorageProfile
 from tmemstore.stores import background
@@ -194,7 +193,11 @@ def _cost(store: TmemStore, cpu: CpuProfile | None, source: str) -> CostModel:
     """
     if cpu is None and store.virtual_time:
         return CostModel(compress_ns=_PACK_NS) if store.codec == "none" else CostModel()
-    known = cpu or measure_cpu(quick=True)
+    known = cpu
+    if known is None:
+        from tmemstore.storage.cpu import measure_cpu
+
+        known = measure_cpu(quick=True)
     names = {field.name for field in fields(CostModel)} & {field.name for field in fields(CpuProfile)}
     values: dict[str, Any] = {name: getattr(known, name) for name in names}
     values["compress_permille"] = 1000

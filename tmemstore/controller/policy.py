@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from tmemstore.controller.adaptive import Adaptive, Event
 from tmemstore.controller.cleaner import Policy, WriteBudget
 from tmemstore.controller.contract import (
     CHUNK_FRAMES,
@@ -26,6 +25,9 @@ from tmemstore.stores import background
 from tmemstore.stores.background import CleanRequest
 from tmemstore.stores.tmem import TmemStore
 from tmemstore.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from tmemstore.controller.adaptive import Adaptive, Event
 
 WRITEBACKS: Final = ("back", "behind", "through")
 AUTO: Final = "auto"
@@ -200,6 +202,8 @@ class Ruler:
         with self._lock:
             self._check_percent(wanted)
             if wanted == ADAPTIVE and self._adaptive is None:
+                from tmemstore.controller.adaptive import Adaptive
+
                 self._adaptive = Adaptive(self._store, read_ns=self._read_ns)
             elif wanted != ADAPTIVE and self._adaptive is not None:
                 self._adaptive.end()

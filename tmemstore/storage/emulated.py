@@ -22,7 +22,7 @@ _FACTOR_MAX: Final = 1_000_000
 _LONGEST_NS: Final = 1000 * 10**9
 _REQUEST_BYTES: Final = 512 << 10
 
-_RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?i?B)/s")
+_RATE: Final = r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?i?B)/s"
 _RATE_UNITS: Final = {
     "B": 1,
     "kB": 10**3,
@@ -33,8 +33,8 @@ _RATE_UNITS: Final = {
     "MiB": 1 << 20,
     "GiB": 1 << 30,
 }
-_DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
-_EPISODE: Final = re.compile(r"(?:(?P<factor>[^@+]+)@)?(?P<start>[^@+]+)\+(?P<duration>[^@+]+)")
+_DECIMAL: Final = r"[0-9]+(\.[0-9]+)?"
+_EPISODE: Final = r"(?:(?P<factor>[^@+]+)@)?(?P<start>[^@+]+)\+(?P<duration>[^@+]+)"
 _FIGURES: Final = ("write", "write_iops", "read", "read_iops")
 
 
@@ -214,13 +214,13 @@ def _seed(text: str) -> int:
 
 
 def _sigma(text: str) -> int:
-    if not _DECIMAL.fullmatch(text) or float(text) * 1000 > _SIGMA_MAX_PERMILLE:
+    if not re.fullmatch(_DECIMAL, text) or float(text) * 1000 > _SIGMA_MAX_PERMILLE:
         raise ValueError(f"sigma is a number from 0 to {_SIGMA_MAX_PERMILLE // 1000}, for example 0.1")
     return round(float(text) * 1000)
 
 
 def _rate(text: str) -> float:
-    match = _RATE.fullmatch(text)
+    match = re.fullmatch(_RATE, text)
     if match is None or match[2] not in _RATE_UNITS:
         raise ValueError("a rate is a number with kB/s, MB/s, GB/s, or KiB/s, MiB/s, GiB/s, for example 40MB/s")
     rate = _decimal(match[1]) * _RATE_UNITS[match[2]]
@@ -237,13 +237,13 @@ def _iops(text: str) -> float:
 
 
 def _decimal(text: str) -> float:
-    if not _DECIMAL.fullmatch(text):
+    if not re.fullmatch(_DECIMAL, text):
         raise ValueError(f"{text!r} is no number")
     return float(text)
 
 
 def _episode(key: str, text: str) -> Episode:
-    match = _EPISODE.fullmatch(text)
+    match = re.fullmatch(_EPISODE, text)
     form = "slow=10@2s+3s (factor @ start + length)" if key == "slow" else "stall=5s+500ms (start + length)"
     if match is None or (match["factor"] is None) == (key == "slow"):
         raise ValueError(f"write it as {form}")

@@ -15,7 +15,7 @@ from tmemstore.units import format_size
 KINDS: Final = ("file", "block")
 
 _UNKNOWN: Final = "unknown"
-_OCTAL: Final = re.compile(r"\\(\d{3})")
+_OCTAL: Final = r"\\(\d{3})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +91,4 @@ def _block_bytes(device: Path) -> int:
 
 
 def _plain(name: str) -> str:
-    return _OCTAL.sub(lambda octal: chr(int(octal.group(1), 8)), name)
+    return re.sub(_OCTAL, lambda octal: chr(int(octal.group(1), 8)), name)
