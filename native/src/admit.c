@@ -58,13 +58,15 @@ static enum evict_answer ask(const void *context, uint32_t id)
 			(void)shrink_drop(wanted->held, id);
 		return EVICT_GONE;
 	}
-	return lies_outside_ranges(wanted->held, id) && takes_new_frames(wanted, chunk) ? EVICT_YES : EVICT_NO;
+	if (!lies_outside_ranges(wanted->held, id))
+		return EVICT_NO;
+	return takes_new_frames(wanted, chunk) ? EVICT_YES : EVICT_UNSUITED;
 }
 
 /* The next ephemeral page to be given up whose chunk will do, still there; or 0. */
 static uint32_t choose_victim(struct holdings *held, const struct wanted *wanted)
 {
-	const struct evict_asker asker = { ask, wanted, wanted->page->persistent, wanted->page->asks_again };
+	const struct evict_asker asker = { ask, wanted, wanted->page->asks_again };
 	uint32_t id = wanted->page->depth >= ADMIT_CLEAN ? evict_victim(&held->evict, &asker) : 0;
 
 	if (id)

@@ -22,7 +22,7 @@
 /* Pages looked at before a put gives up: most of the list may lie in a range being emptied. */
 #define VICTIM_LOOK 256
 /* The same for a page that only some chunks may take. */
-#define CHOOSY_LOOK 64
+#define UNSUITED_LOOK 64
 /* Entries that windows left behind which one look meets, and removes: a few us. */
 #define GONE_MAX 64
 /* Marked pages that are unmarked in one look, since the lock is held meanwhile. */
@@ -53,40 +53,43 @@ static void touch_mark(struct evict *evict, uint32_t id)
 static uint32_t victim_oldest(struct evict *evict, const struct evict_asker *asker)
 {
 	uint32_t id = evict->list.last;
-	uint32_t look = asker->is_choosy ? CHOOSY_LOOK : VICTIM_LOOK;
-	uint32_t gone = GONE_MAX;
+	uint32_t look[] = { [EVICT_NO] = VICTIM_LOOK, [EVICT_UNSUITED] = UNSUITED_LOOK, [EVICT_GONE] = GONE_MAX };
+	uint32_t left = 1; /* of the looks of the last answer's kind */
 
-	while (id && look && gone) {
+	while (id && left) {
 		uint32_t newer = order_link(evict->entries, id)->prev;
 		enum evict_answer answer = asker->ask(asker->context, id);
 
 		if (answer == EVICT_YES)
 			return id;
-		(*(answer == EVICT_GONE ? &gone : &look))--;
+		left = --look[answer];
 		id = newer;
 	}
-	evict->stopped = !gone;
+	evict->stopped = !look[EVICT_GONE];
 	return 0;
 }
 
 static uint32_t victim_sieve(struct evict *evict, const struct evict_asker *asker)
 {
 	uint32_t id = evict_next(evict);
-	uint32_t look = asker->is_choosy ? CHOOSY_LOOK : VICTIM_LOOK;
+	uint32_t look = VICTIM_LOOK;
+	uint32_t unsuited = UNSUITED_LOOK;
 	uint32_t gone = GONE_MAX;
 	uint32_t unmark = UNMARK_MAX;
 	bool passes = false; /* the hand stays behind */
 
-	while (id && look && gone) {
+	while (id && look && unsuited && gone) {
 		struct entry *entry = entry_at(evict->entries, id);
 		uint32_t newer = entry->order.prev;
 		enum evict_answer answer = asker->ask(asker->context, id);
 
 		if (answer == EVICT_GONE) {
 			gone--;
-		} else if (answer == EVICT_NO || (passes && entry->flags & ENTRY_VISITED)) {
+		} else if (answer == EVICT_NO) {
 			look--;
-			passes |= asker->is_choosy;
+		} else if (answer == EVICT_UNSUITED || (passes && entry->flags & ENTRY_VISITED)) {
+			unsuited--;
+			passes = true;
 		} else if (entry->flags & ENTRY_VISITED && unmark) {
 			entry->flags &= (uint8_t)~ENTRY_VISITED;
 			unmark--;

@@ -9,7 +9,8 @@
 struct evict;
 
 enum evict_answer {
-	EVICT_NO,  /* giving this page up would not help now */
+	EVICT_NO,  /* giving this page up would help nobody now */
+	EVICT_UNSUITED, /* it would not help who asks: the next one may take it */
 	EVICT_YES,
 	EVICT_GONE /* it is no page any more, and may have left the list: look at the next one */
 };
@@ -18,7 +19,6 @@ enum evict_answer {
 struct evict_asker {
 	enum evict_answer (*ask)(const void *context, uint32_t id);
 	const void *context;
-	bool is_choosy; /* EVICT_NO says something of the asker, not of the page */
 	bool asks_again; /* where the next page is far, the order may stop on its way, and goes on from there */
 };
 

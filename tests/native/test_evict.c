@@ -14,8 +14,14 @@ static enum evict_answer ask(const void *context, uint32_t id)
 	return barred[id] ? EVICT_NO : EVICT_YES;
 }
 
+static enum evict_answer ask_suited(const void *context, uint32_t id)
+{
+	(void)context;
+	return barred[id] ? EVICT_UNSUITED : EVICT_YES;
+}
+
 static const struct evict_asker anyone = { .ask = ask };
-static const struct evict_asker choosy = { .ask = ask, .is_choosy = true };
+static const struct evict_asker choosy = { .ask = ask_suited };
 
 static void open_order(struct evict *evict, int order)
 {
