@@ -14,6 +14,7 @@ from tmemstore.bench import deadline, eviction, ops
 from tmemstore.bench.ops_rows import Row
 from tmemstore.cli.main import main
 from tmemstore.report import figures, noise
+from tmemstore.trace import outcome
 from tmemstore.tuning import tuner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -367,6 +368,7 @@ def test_two_recorded_runs_show_what_the_work_between_them_did(capsys):
 
 
 def test_the_schemas_are_those_that_are_written():
-    peers = "tmemstore.peers/1"  # of bench/peers.py, which a test of its own compares with itself
-    schemas = {eviction.SCHEMA, deadline.SCHEMA, ops.SCHEMA, copy_bench.SCHEMA, tuner.SCHEMA, peers}
+    # Of bench/peers.py and bench/traces.py; recorded ones are compared with themselves above.
+    drivers = {"tmemstore.peers/1", "tmemstore.traces/1"}
+    schemas = {eviction.SCHEMA, deadline.SCHEMA, ops.SCHEMA, copy_bench.SCHEMA, tuner.SCHEMA, outcome.SCHEMA, *drivers}
     assert set(figures._READERS) == schemas

@@ -49,6 +49,16 @@ def replayed(run):
 
 
 class TestDocument:
+    def test_compare_reads_it_and_finds_what_got_worse(self, trace, replayed, tmp_path, capsys):
+        names = []
+        for share in (100, 0):
+            document = replayed(trace, "--region", "1MiB", "--ratio", share, "--contract", "256KiB:50ms")
+            names.append(tmp_path / f"{share}.json")
+            names[-1].write_text(json.dumps(document))
+        assert main(["compare", str(names[0]), str(names[0]), "--fail", "saved:1%"]) == 0
+        assert main(["compare", str(names[0]), str(names[1]), "--fail", "frontswap_hits:10%"]) == 1
+        assert "frontswap_hits" in capsys.readouterr().out
+
     def test_it_has_the_fields_that_were_promised(self, trace, replayed):
         document = replayed(trace)
         assert document["schema"] == "tmemstore.replay/1"

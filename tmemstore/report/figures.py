@@ -12,9 +12,9 @@ from tmemstore.report import noise
 from tmemstore.report.tables import carries, size_text
 from tmemstore.storage.document import Fields, read_json
 
-WANTED = "a result of bench eviction, bench deadline, bench ops, bench copy or tune"
+WANTED = "a result of bench eviction, bench deadline, bench ops, bench copy, replay or tune"
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-_SCHEMA = re.compile(r"(tmemstore\.(?:bench\.\w+|tune))/(\w+)")
+_SCHEMA = re.compile(r"(tmemstore\.(?:bench\.\w+|tune|replay|traces|peers))/(\w+)")
 
 
 class ResultError(ValueError):
@@ -77,7 +77,7 @@ def _result(path: str, values: Any) -> Result:
         if known:
             raise ResultError(f"{path} is of schema {schema!r}, and only {known!r} is known here")
         raise ResultError(f"{path} is of schema {schema[:60]!r}; name {WANTED}")
-    facts = [name for name in ("arguments", "machine", "pages") if name != "pages" or schema not in _WITHOUT_PAGES]
+    facts = _FACTS.get(schema, ("arguments", "machine", "pages"))
     for name in facts:
         document.group(name)
     rows: dict[str, Row] = {}
@@ -280,7 +280,63 @@ def _run(row: Fields) -> Iterator[tuple[str, Figure]]:
     yield "cpu", Figure(row.whole("median_ns"), "ns", (low_ns, high_ns) if low_ns < high_ns else None)
 
 
-_WITHOUT_PAGES = frozenset({"tmemstore.tune/1", "tmemstore.peers/1"})
+# ---- replay, bench/traces.py ----
+
+
+def _replay(document: Fields) -> Iterator[Row]:
+    clean, swap, allocations = (document.group(name) for name in ("cleancache", "frontswap", "allocations"))
+    figures = {
+        "cleancache_hits": Figure(clean.whole("hits"), "count", less_is_worse=True),
+        "frontswap_hits": Figure(swap.whole("hits_region"), "count", less_is_worse=True),
+        "refused": Figure(swap.whole("refused"), "count"),
+        "bytes_written": Figure(document.group("spill").whole("bytes_written"), "bytes"),
+    }
+    saved = document.group("device").figure("saved_ns")
+    if saved is not None:
+        figures["saved"] = Figure(saved, "ns", less_is_worse=True)
+    count = allocations.whole("count")
+    if count:
+        missed = allocations.whole("refused") + allocations.whole("aborted") + allocations.whole("late")
+        figures["miss_rate"] = Figure(missed / count, "fraction", noise.of_rate(missed, count))
+    for name, metric in (("p50_ns", "p50"), ("p99_ns", "p99"), ("max_ns", "max")):
+        value = allocations.group("elapsed").figure(name)
+        if value is not None:
+            figures[metric] = Figure(value, "ns")
+    yield Row("replay", {}, figures)
+
+
+def _traces(document: Fields) -> Iterator[Row]:
+    """Of each region the best fixed ratio and the adaptive knob beside it; of a trace without them what is in it."""
+    name = document.text("name")
+    if "info" in document:
+        events = document.group("info").whole("events")
+        yield Row(name, {"trace": name}, {"events": Figure(events, "count", less_is_worse=True)})
+    for sweep in document.groups("sweeps") if "sweeps" in document else ():
+        share = sweep.number("region_share")
+        figures = {
+            "saved": Figure(sweep.whole("best_saved_ns"), "ns", less_is_worse=True),
+            "adaptive": Figure(sweep.number("adaptive_of_best"), "fraction", less_is_worse=True),
+        }
+        yield Row(f"{name}, region {share:.0%}", {"trace": name, "region_share": share}, figures)
+    for shift in document.groups("shifts") if "shifts" in document else ():
+        phases = ", ".join(shift.texts("phases"))
+        figures = {"adaptive": Figure(shift.number("adaptive_of_best"), "fraction", less_is_worse=True)}
+        yield Row(phases, {"phases": phases}, figures)
+    for case in document.groups("cases") if "cases" in document else ():
+        title = f"{case.text('trace')}, {case.text('case')}"
+        for kind in ("virtual", "real"):
+            hits = case.group(kind).whole("cleancache_hits")
+            figures = {"cleancache_hits": Figure(hits, "count", less_is_worse=True)}
+            yield Row(f"{title}, {kind}", {"case": title, "time": kind}, figures)
+
+
+_FACTS: Mapping[str, tuple[str, ...]] = {
+    "tmemstore.tune/1": ("arguments", "machine"),
+    "tmemstore.peers/1": ("arguments", "machine"),
+    "tmemstore.replay/1": ("arguments", "machine"),
+    "tmemstore.traces/1": ("machine",),
+}
+"""What a result says of itself, where that is less than all three."""
 _READERS: Mapping[str, Callable[[Fields], Iterator[Row]]] = {
     "tmemstore.bench.eviction/1": _eviction,
     "tmemstore.bench.deadline/1": _deadline,
@@ -288,4 +344,6 @@ _READERS: Mapping[str, Callable[[Fields], Iterator[Row]]] = {
     "tmemstore.bench.copy/1": _copy,
     "tmemstore.tune/1": _tune,
     "tmemstore.peers/1": _peers,
+    "tmemstore.replay/1": _replay,
+    "tmemstore.traces/1": _traces,
 }
