@@ -71,7 +71,8 @@ void io_complete(struct io *io, struct io_request *request, int error)
 	const bool disturbs = !watched || request->op != IO_READ;
 
 	request->error = error;
-	count_ended(io, request);
+	if (!io->orphaned)
+		count_ended(io, request);
 	if (io->orphaned) {
 		request->release(request);
 	} else if (!request->watched) {
@@ -143,17 +144,12 @@ static void look_for_request(struct io *io)
 	io->spin = SPIN_NONE;
 }
 
-/* Reads are timed at the device, without the way there and back. */
-static int serve(struct io *io, const struct io_request *request)
+/* With the lock held.  Reads are timed at the device, without the way there and back. */
+static void take_read(struct io *io, uint64_t took_ns)
 {
-	const uint64_t began_ns = clock_now_ns(&io->config.clock);
-	const int error = io_device_serve(&io->config, &io->sync, request, &io->orphaned);
 	const uint64_t mean_ns = atomic_load(&io->read_ns);
-	const uint64_t took_ns = clock_now_ns(&io->config.clock) - began_ns;
 
-	if (request->op == IO_READ)
-		atomic_store(&io->read_ns, mean_ns ? (7 * mean_ns + took_ns) / 8 : took_ns);
-	return error;
+	atomic_store(&io->read_ns, mean_ns ? (7 * mean_ns + took_ns) / 8 : took_ns);
 }
 
 static void *run(void *argument)
@@ -169,6 +165,7 @@ static void *run(void *argument)
 	pthread_mutex_lock(&io->lock);
 	while (!io->stopping) {
 		struct io_request *request = next_request(io);
+		uint64_t began_ns;
 		int error;
 
 		if (!request && was_read) {
@@ -181,12 +178,15 @@ static void *run(void *argument)
 			continue;
 		}
 		was_read = request->op == IO_READ;
+		began_ns = clock_now_ns(&io->config.clock);
 		io->state[start.number] = THREAD_IN_CALL;
 		io->busy++;
 		io->busy_writes += request->op == IO_WRITE;
 		pthread_mutex_unlock(&io->lock);
-		error = serve(io, request);
+		error = io_device_serve(&io->config, &io->sync, request, &io->orphaned);
 		pthread_mutex_lock(&io->lock);
+		if (was_read && !io->orphaned) /* the clock is the caller's, who may have left */
+			take_read(io, clock_now_ns(&io->config.clock) - began_ns);
 		io->state[start.number] = THREAD_READY;
 		io->busy--;
 		io->busy_writes -= request->op == IO_WRITE;
