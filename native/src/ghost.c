@@ -46,6 +46,14 @@ static void weigh(const struct ghost *ghost, struct ghost_stack *stack, uint32_t
 		stack->tree[at - 1] += (uint32_t)units;
 }
 
+/* From the weight of each slot to the tree, all at once. */
+static void sum_tree(const struct ghost *ghost, struct ghost_stack *stack)
+{
+	for (uint32_t at = 1; at <= ghost->slots; at++)
+		if (at + (at & -at) <= ghost->slots)
+			stack->tree[at + (at & -at) - 1] += stack->tree[at - 1];
+}
+
 /* Units behind the slot. */
 static uint64_t distance(const struct ghost_stack *stack, uint32_t slot)
 {
@@ -150,7 +158,7 @@ static void compact(const struct ghost *ghost, struct ghost_stack *stack)
 		if (stack->slot[from].state == SLOT_EMPTY)
 			continue;
 		stack->slot[end] = stack->slot[from];
-		weigh(ghost, stack, end, stack->slot[end].units);
+		stack->weight += stack->tree[end] = stack->slot[end].units;
 		if (stack->slot[end].state == SLOT_PAGE)
 			link_page(ghost, stack, end);
 		else
@@ -158,6 +166,7 @@ static void compact(const struct ghost *ghost, struct ghost_stack *stack)
 		end++;
 	}
 	stack->end = end;
+	sum_tree(ghost, stack);
 }
 
 static void push(const struct ghost *ghost, struct ghost_stack *stack, const struct ghost_slot *page)

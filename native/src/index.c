@@ -100,15 +100,12 @@ static void count(const struct index *index, uint64_t hash, int sign)
 
 bool index_count_present(struct index *index, uint64_t counters)
 {
-	if (index->present)
+	if (index->present || index->entries.live)
 		return true;
 	index->present = calloc(counters, sizeof(*index->present));
 	if (!index->present)
 		return false;
 	index->present_mask = counters - 1;
-	for (uint32_t id = 1; id < index->entries.end; id++)
-		if (entry_at(&index->entries, id)->object)
-			count(index, hash_of_entry(index, entry_at(&index->entries, id)), 1);
 	return true;
 }
 

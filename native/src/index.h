@@ -73,7 +73,8 @@ static inline const struct object *index_object(const struct index *index, const
 }
 
 /* From here on keys are counted by hash, in so many counters (a power of two), which fit into a cache where the table does
- * not: most keys that are not held are known by that.  False: no memory, and nothing changed. */
+ * not: most keys that are not held are known by that.  With entries in it already it goes on without, for to count them
+ * would keep the lock for as long as there are many.  False: no memory, and nothing changed. */
 bool index_count_present(struct index *index, uint64_t counters);
 
 static inline uint8_t *index_counter(const struct index *index, uint64_t hash)

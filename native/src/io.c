@@ -71,16 +71,17 @@ void io_complete(struct io *io, struct io_request *request, int error)
 	const bool disturbs = !watched || request->op != IO_READ;
 
 	request->error = error;
-	if (!io->orphaned)
-		count_ended(io, request);
-	if (io->orphaned) {
+	if (io->orphaned) { /* and nobody counts; the clock may be gone with the caller */
 		request->release(request);
-	} else if (!request->watched) {
-		queue_push(&io->completed, request);
-		atomic_fetch_add(&io->completed_count, 1);
-	}
-	if (!io->orphaned) /* from here on it is the waiter's, who may free it */
+	} else {
+		count_ended(io, request);
+		if (!watched) {
+			queue_push(&io->completed, request);
+			atomic_fetch_add(&io->completed_count, 1);
+		}
+		/* From here on it is the waiter's, who may free it. */
 		atomic_store_explicit(&request->done, true, memory_order_release);
+	}
 	if (disturbs)
 		atomic_fetch_add(&io->ended, 1);
 	if (disturbs || io->closing)

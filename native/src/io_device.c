@@ -17,8 +17,6 @@
 #define NAP_NS (5 * NSEC_PER_MSEC)
 /* So long before its time a request is not slept for: a thread that sleeps comes back late. */
 #define SPIN_NS (60 * UINT64_C(1000))
-/* A profile says how long a read takes whoever asks for it: this much of it is the way back from here. */
-#define WAY_BACK_NS (15 * UINT64_C(1000))
 
 static int transfer(const struct io_config *config, const struct io_request *request)
 {
@@ -153,8 +151,6 @@ int io_device_serve(const struct io_config *config, struct io_sync *sync, const 
 		uint64_t due_ns = io_device_due_ns(config, request, request->begun_ns);
 
 		error = io_device_transfer(config, sync, request);
-		if (request->op == IO_READ)
-			due_ns -= min_u64(due_ns, WAY_BACK_NS);
 		wait_until_due(config, due_ns, abandoned);
 		return error;
 	}

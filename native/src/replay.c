@@ -78,8 +78,10 @@ static int clean(struct run *run, uint64_t now_ns)
 	replay->clean.steps = CLEAN_STEPS;
 	replay->clean.wait_ns = replay->clean.drain_ns = 0;
 	code = tms_clean(run->store, &replay->clean, &result);
+	if (code)
+		return code;
 	replay->clean_due_ns = now_ns + (result.state == TMS_CLEAN_BUSY ? BUSY_LOOK_NS : IDLE_LOOK_NS);
-	return code;
+	return TMS_OK;
 }
 
 /* On a virtual clock.  Background work goes on where the events come late, too. */

@@ -117,6 +117,7 @@ static void ghost_flush_all(struct holdings *held, tms_pool_id pool, uint16_t sl
 static int flush(tms_store *store, tms_pool_id pool, const uint64_t *object)
 {
 	bool more = true;
+	bool first = true;
 
 	while (more) {
 		int code = store_enter(store);
@@ -125,8 +126,9 @@ static int flush(tms_store *store, tms_pool_id pool, const uint64_t *object)
 		if (code)
 			return code;
 		slot = pool_slot(&store->held.pools, pool);
-		if (slot)
+		if (slot && first)
 			ghost_flush_all(&store->held, pool, slot, object);
+		first = false;
 		more = slot && flush_some(store, pool, slot, object);
 		store_leave(store);
 		if (!slot)
@@ -155,6 +157,8 @@ int tms_pool_destroy(tms_store *store, tms_pool_id pool)
 		return code;
 	slot = pool_slot(&store->held.pools, pool);
 	last = slot && pool_drop_handle(&store->held.pools, slot);
+	if (last) /* its slot may be another pool's next */
+		ghost_flush_all(&store->held, pool, slot, NULL);
 	while (last && flush_some(store, pool, slot, NULL)) {
 		store_leave(store);
 		code = store_enter(store);

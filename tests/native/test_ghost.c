@@ -218,6 +218,10 @@ static void the_store_tells_what_it_saw(void)
 	CHECK_EQ(seen.accesses, 84);
 	CHECK_EQ(seen.units[GHOST_CLEAN], 24 * UNITS_PER_FRAME); /* of object 0 sixteen went */
 	CHECK_EQ(seen.units_most[GHOST_CLEAN], 40 * UNITS_PER_FRAME);
+	CHECK(seen.units[GHOST_SWAP] > 0);
+	CHECK_EQ(tms_pool_destroy(f.store, f.swap), TMS_OK);
+	CHECK_EQ(tms_ghosts(f.store, &seen), TMS_OK);
+	CHECK_EQ(seen.units[GHOST_SWAP], 0);
 	fixture_close(&f);
 }
 
