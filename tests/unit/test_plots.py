@@ -15,7 +15,7 @@ DOCUMENT = json.loads((Path(__file__).parents[1] / "golden" / "eviction.json").r
 
 
 def test_both_forms_are_written(tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="pictures need the extra tmemstore[plot]")
     svg, png = plots.eviction_drawing(DOCUMENT).save(tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     assert ET.parse(svg).getroot().tag.endswith("svg")  # noqa: S314 - our own file
@@ -23,7 +23,7 @@ def test_both_forms_are_written(tmp_path):
 
 
 def test_the_same_document_gives_the_same_picture(tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="pictures need the extra tmemstore[plot]")
     first, _ = plots.eviction_drawing(DOCUMENT).save(tmp_path)
     before = first.read_bytes()
     again, _ = plots.eviction_drawing(DOCUMENT).save(tmp_path)
@@ -31,7 +31,7 @@ def test_the_same_document_gives_the_same_picture(tmp_path):
 
 
 def drawn(document):
-    figure = pytest.importorskip("matplotlib.figure").Figure()
+    figure = pytest.importorskip("matplotlib.figure", reason="pictures need the extra tmemstore[plot]").Figure()
     plots._draw(figure, document)
     return figure.axes[0]
 

@@ -59,7 +59,7 @@ def test_they_are_marked_as_published_with_their_machine_and_source():
 
 
 def test_the_page_has_them_where_the_run_asked_for_them():
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="pictures need the extra tmemstore[plot]")
     asked = with_pages(512, 1_000_000, 2_000_000)
     assert "gcma.zram 2015*" in report_page([("x.json", asked)])
     asked["arguments"]["published"] = False
@@ -67,7 +67,7 @@ def test_the_page_has_them_where_the_run_asked_for_them():
 
 
 def test_a_run_of_one_ratio_is_drawn_along_its_sizes_beside_the_published_averages():
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="pictures need the extra tmemstore[plot]")
     document = with_pages(512, 1_000_000, 3_000_000)
     document["rows"] = [document["rows"][0] | {"size_bytes": pages * 4096} for pages in (1, 512, 700)]
     (drawing,) = drawings_of(document)
