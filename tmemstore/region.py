@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from tmemstore._binding import check, ffi, lib, text
 from tmemstore.errors import EnvironmentLacks, PoolError
@@ -20,6 +21,8 @@ MAX_BYTES: Final = 256 << 30
 _COPIES: Final = {"auto": lib.TMS_COPY_AUTO, "plain": lib.TMS_COPY_PLAIN, "nontemporal": lib.TMS_COPY_NONTEMPORAL}
 _NONTEMPORAL_FROM_BYTES: Final = 32 << 20
 """Regions of this size and more are written past the cache, which cannot hold them anyway."""
+
+_IN_USE: Final = "buffers made from the range's view are alive; delete them (numpy arrays, slices), then release"
 
 _THP: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -138,6 +141,37 @@ class Region:
         self._handle = None
 
 
+class _Loan(weakref.ref[Any]):
+    """Watches the exporter of a range, and calls `free` once nobody has the range's memory.
+
+    As `weakref.finalize`, but no frame of ours ever holds the exporter: a profiler or debugger keeps frames, and what
+    they hold, beyond their return, and the range would seem to be in use.
+    """
+
+    __slots__ = ("free",)
+    free: Callable[[], None]
+    _open: ClassVar[dict[int, _Loan]] = {}
+    """A loan outlives its range where a buffer does. By id: a weak reference is no good key once its target is gone."""
+
+    @classmethod
+    def watch(cls, view: memoryview, free: Callable[[], None]) -> _Loan:
+        """A loan of what `view` shows."""
+        loan = cls(view.obj, cls._ended)
+        loan.free = free
+        cls._open[id(loan)] = loan
+        return loan
+
+    @property
+    def ended(self) -> bool:
+        return id(self) not in self._open
+
+    @staticmethod
+    def _ended(loan: _Loan) -> None:
+        del _Loan._open[id(loan)]
+        if not sys.is_finalizing():
+            loan.free()
+
+
 class ContigRange:
     """A contiguous range handed out by `alloc_contig`; a context manager that releases it.
 
@@ -150,17 +184,13 @@ class ContigRange:
         self.report = report
         self.start_pfn = report.window.start_pfn
         self.size_bytes = report.window.frames * PAGE_SIZE
-        exporter = region.exporter(self.start_pfn, report.window.frames)
-        self._view = memoryview(exporter)
-        # The exporter lives as long as anybody has the range's memory: this object, a slice, an array.
-        self._exporter = weakref.ref(exporter)
-        self._lent = weakref.finalize(exporter, free)
-        self._lent.atexit = False
+        self._view = memoryview(region.exporter(self.start_pfn, report.window.frames))
+        self._loan = _Loan.watch(self._view, free)
 
     @property
     def released(self) -> bool:
         """True once the range is the region's again."""
-        return not self._lent.alive
+        return self._loan.ended
 
     @property
     def view(self) -> memoryview:
@@ -181,15 +211,12 @@ class ContigRange:
         try:
             self._view.release()
         except BufferError:
-            pass
-        else:
-            exporter = self._exporter()
-            if exporter is None:
-                return
-            self._view = memoryview(exporter)
-        raise PoolError(
-            "buffers made from the range's view are alive; delete them (numpy arrays, slices), then release"
-        )
+            raise PoolError(_IN_USE) from None
+        try:
+            self._view = memoryview(self._loan())  # type: ignore[arg-type]
+        except TypeError:  # it is None: nobody else had the memory, and the loan ended with the view
+            return
+        raise PoolError(_IN_USE)
 
     def __enter__(self) -> Self:
         if self.released:

@@ -1,6 +1,7 @@
 """Bad input, lifetimes: closed stores, released ranges, and arrays that outlive both."""
 
 import gc
+import sys
 import threading
 import weakref
 from types import SimpleNamespace
@@ -94,6 +95,26 @@ def test_a_store_that_is_never_closed_goes_quietly(tmp_path):
     assert (array == 7).all()
     del array
     gc.collect()
+
+
+@pytest.mark.parametrize("refused_before", [False, True], ids=["at once", "after a refusal"])
+def test_a_range_is_released_though_a_profiler_keeps_every_frame(opened, refused_before):
+    """A frame keeps what its function held, long after it returned: samplers and debuggers keep frames."""
+    tm, frames = opened(spill=None), []
+    sys.setprofile(lambda frame, _event, _argument: frames.append(frame))
+    try:
+        contig = tm.alloc_contig(PAGE)
+        if refused_before:
+            array = np.frombuffer(contig.view, np.uint8)
+            with pytest.raises(PoolError, match="delete them"):
+                contig.release()
+            del array
+        contig.release()
+    finally:
+        sys.setprofile(None)
+    assert contig.released
+    assert frames
+    assert tm.alloc_contig(whole(tm)).size_bytes == whole(tm)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # warning about it is fine, failing is not
