@@ -1,10 +1,12 @@
 """What this machine can do at best for the jobs of a put and a get: the figures a benchmark compares with.
 
-Everything runs in the core with the GIL released, over many pages a call. Nothing of the store is involved.
+Everything runs in the core with the GIL released, over many pages a call. Nothing of the store is involved, but in
+`SinglePages`, which is what a caller in C pays for calls of one page.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +18,7 @@ from tmemstore.units import PAGE_SIZE
 
 Pages = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.uint32]
+Keys = npt.NDArray[np.uint64]
 
 _RECORD_WORDS: Final = 4
 _HOWS: Final = {"plain": lib.TMS_COPY_PLAIN, "nontemporal": lib.TMS_COPY_NONTEMPORAL}
@@ -73,6 +76,42 @@ class LookupTable:
 
     def _words(self) -> Any:
         return ffi.from_buffer("uint64_t[]", self._table)
+
+
+@dataclass(frozen=True, slots=True)
+class SinglePages:
+    """Calls of one page after another, in C.
+
+    `handle`: a store's; keys: uint64[n] each; `page`: the one buffer of all, uint8[4096]. `ValueError` for other arrays.
+    """
+
+    handle: Any
+    pool: int
+    objects: Keys
+    indexes: Keys
+    page: npt.NDArray[np.uint8]
+
+    def put(self) -> int:
+        """Puts the page under every key. How many were kept."""
+        return self._each(lib.tms_floor_put_each)
+
+    def get(self) -> int:
+        """Gets the page of every key. How many were there. `ValueError` for a read-only page."""
+        if not self.page.flags.writeable:
+            raise ValueError("the page is read-only; pass a writable array")
+        return self._each(lib.tms_floor_get_each)
+
+    def _each(self, verb: Any) -> int:
+        _contiguous("objects", self.objects, np.uint64)
+        _contiguous("indexes", self.indexes, np.uint64)
+        _contiguous("page", self.page, np.uint8)
+        n = len(self.objects)
+        if len(self.indexes) != n or self.page.shape != (PAGE_SIZE,):
+            raise ValueError(f"{n} objects, {len(self.indexes)} indexes and a page of shape {self.page.shape}")
+        done = ffi.new("uint64_t *")
+        keys = (ffi.from_buffer("uint64_t[]", self.objects), ffi.from_buffer("uint64_t[]", self.indexes))
+        check(verb(self.handle, self.pool, n, *keys, ffi.from_buffer("uint8_t[]", self.page), done))
+        return int(done[0])
 
 
 class CodecCalls:

@@ -1,6 +1,6 @@
 /*
- * tmemstore_floor.h: what a machine can do at best for the jobs of a put and a get, to measure them against.
- * A part of tmemstore.h, which includes it.  Nothing of the store uses it.
+ * tmemstore_floor.h: what a machine can do at best for the jobs of a put and a get, and what a caller in C pays for
+ * them, to measure against.  A part of tmemstore.h, which includes it.  Nothing of the store uses it.
  */
 #ifndef TMEMSTORE_FLOOR_H
 #define TMEMSTORE_FLOOR_H
@@ -25,6 +25,12 @@ int tms_floor_compress(const struct tms_codec *functions, uint64_t n, const uint
 /* The other way; objects of size 0 are passed over.  TMS_E_CODEC: other bytes than were made above. */
 int tms_floor_decompress(const struct tms_codec *functions, uint64_t n, const uint8_t *objects, const uint32_t *sizes,
 			 uint8_t *pages);
+/* tms_put, or tms_get, n times with one buffer: what calls of one page take where no interpreter stands between them.
+ * done: how many were kept, or found.  The first error ends it. */
+int tms_floor_put_each(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
+		       const uint8_t *page, uint64_t *done);
+int tms_floor_get_each(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
+		       uint8_t *page, uint64_t *done);
 /* cffi: end */
 
 #endif

@@ -153,9 +153,14 @@ bool codec_decompress(struct codec *codec, const uint8_t *bytes, uint32_t size, 
 bool page_is_filled(const uint8_t *page, uint64_t *value)
 {
 	uint64_t first;
+	uint64_t second;
 	uint64_t last;
 
+	/* Most pages show it in a cache line that the copy reads first anyway, the others at their end. */
 	memcpy(&first, page, sizeof(first));
+	memcpy(&second, page + sizeof(first), sizeof(second));
+	if (first != second)
+		return false;
 	memcpy(&last, page + PAGE_SIZE - sizeof(last), sizeof(last));
 	/* A page is filled iff it equals itself one word further on. */
 	if (first != last || memcmp(page, page + sizeof(first), PAGE_SIZE - sizeof(first)) != 0)

@@ -1,6 +1,6 @@
 /*
  * floor.c: the jobs of a put and a get without a store: copies of pages, look-ups in a table of their size, a
- * codec's calls.
+ * codec's calls; and those of a store without an interpreter.
  */
 #include "codec.h"
 #include "copy.h"
@@ -14,11 +14,9 @@ void tms_floor_copy(int32_t how, uint8_t *to, const uint32_t *to_pages, const ui
 {
 	const struct copy copy = copy_choose(how, 0, UINT64_MAX);
 
-	for (uint64_t i = 0; i < n; i++) {
-		if (i + 1 < n)
-			copy_prefetch(from + from_pages[i + 1] * PAGE_SIZE); /* as whoever is in a hurry would do it */
-		copy.page(to + to_pages[i] * PAGE_SIZE, from + from_pages[i] * PAGE_SIZE);
-	}
+	for (uint64_t i = 0; i < n; i++)
+		copy.page(to + to_pages[i] * PAGE_SIZE, from + from_pages[i] * PAGE_SIZE,
+			  i + 1 < n ? from + from_pages[i + 1] * PAGE_SIZE : NULL);
 }
 
 static uint64_t find(const uint64_t *table, uint64_t slots, uint64_t key)
@@ -79,4 +77,34 @@ int tms_floor_decompress(const struct tms_codec *functions, uint64_t n, const ui
 			code = TMS_E_CODEC;
 	codec_deinit(&codec);
 	return code;
+}
+
+int tms_floor_put_each(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
+		       const uint8_t *page, uint64_t *done)
+{
+	*done = 0;
+	for (uint64_t i = 0; i < n; i++) {
+		int code = indexes[i] > UINT32_MAX ? TMS_E_INVALID :
+						     tms_put(store, pool, objects[i], (uint32_t)indexes[i], 0, page);
+
+		if (code < 0)
+			return code;
+		*done += code == TMS_OK;
+	}
+	return TMS_OK;
+}
+
+int tms_floor_get_each(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,
+		       uint8_t *page, uint64_t *done)
+{
+	*done = 0;
+	for (uint64_t i = 0; i < n; i++) {
+		int code = indexes[i] > UINT32_MAX ? TMS_E_INVALID :
+						     tms_get(store, pool, objects[i], (uint32_t)indexes[i], page, NULL);
+
+		if (code < 0)
+			return code;
+		*done += code == TMS_OK;
+	}
+	return TMS_OK;
 }

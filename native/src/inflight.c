@@ -7,8 +7,8 @@
  *
  * Laws: 1. a frame may be given up while its bytes are on their way, but what comes to it next waits.  2. whoever copies
  * holds a mutex of its own meanwhile and takes no other: those that wait for it under the store's lock wait for
- * the copies of one flight at most, as they would if it had copied under that lock.  3. at most one flight is open, and whoever opened it has the lock: what
- * its own next page must wait for is copied then and there.
+ * the copies of one flight at most, as they would if it had copied under that lock.  3. at most one flight is open, and
+ * whoever opened it has the lock: what its own next page must wait for is copied then and there.
  * Owns: flights.  Borrows: the callers' pages.
  * Locks: all but land are called with the store's held; copying are leaves below it.
  */
@@ -54,7 +54,7 @@ bool inflight_add(struct inflight *inflight, uint32_t pfn, uint8_t *to, const ui
 	struct flight *flight;
 	uint32_t page;
 
-	if (inflight->open == FLIGHT_NONE)
+	if (!inflight_is_open(inflight))
 		return false;
 	flight = &inflight->flight[inflight->open];
 	if (flight->pages == FLIGHT_PAGES)
@@ -76,11 +76,8 @@ uint32_t inflight_close(struct inflight *inflight)
 
 static void copy_pages(struct flight *flight)
 {
-	for (uint32_t page = 0; page < flight->pages; page++) {
-		if (page + 1 < flight->pages)
-			copy_prefetch(flight->from[page + 1]);
-		flight->copy(flight->to[page], flight->from[page]);
-	}
+	for (uint32_t page = 0; page < flight->pages; page++)
+		flight->copy(flight->to[page], flight->from[page], page + 1 < flight->pages ? flight->from[page + 1] : NULL);
 }
 
 /* All of them and no branch, which compilers turn into a few instructions. */

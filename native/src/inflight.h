@@ -39,6 +39,11 @@ void inflight_open(struct inflight *inflight, copy_page_fn copy);
 /* A page is to be copied into or out of the frame, which nobody copies into.  False: no flight is open, or it is full;
  * the caller copies it. */
 bool inflight_add(struct inflight *inflight, uint32_t pfn, uint8_t *to, const uint8_t *from);
+static inline bool inflight_is_open(const struct inflight *inflight)
+{
+	return inflight->open != FLIGHT_NONE;
+}
+
 /* What was opened, or FLIGHT_NONE. */
 uint32_t inflight_close(struct inflight *inflight);
 /* Until no frame of [start, end) is being copied into or out of.  Pages of the open flight are copied for that. */

@@ -28,7 +28,7 @@ static uint32_t compaction_victim(const struct packing *packing)
 	const uint64_t from_next = UINT64_MAX << packing->compact_next;
 	const uint64_t parts[] = { packing->open & from_next, packing->open & ~from_next };
 
-	for (int part = 0; part < 2; part++)
+	for (int part = 0; packing->open && part < 2; part++)
 		for (uint64_t open = parts[part]; open; open &= open - 1) {
 			uint32_t best = victim_of_class(packing, &packing->class[__builtin_ctzll(open)]);
 

@@ -7,7 +7,7 @@
  *      segment[0] [ - r1 r2 r3 ... ]   id 0 names no record
  *      segment[1] [ r r r r ... ]      id = segment number * SLAB_SEGMENT + place
  *
- * Owns: the segments.  Invariants: 1. a free record holds the next free id in its first four bytes.
+ * Owns: the segments.  Invariants: 1. a free record holds the next free id in its first four bytes, and zeros.
  * 2. live = ids handed out and not given back.  Whether a record is free is for its owner to mark.
  */
 #ifndef TMS_SLAB_H
@@ -78,14 +78,15 @@ static inline uint32_t slab_alloc(struct slab *slab)
 
 	if (id) {
 		memcpy(&slab->free_first, slab_at(slab, id), sizeof(slab->free_first));
+		memset(slab_at(slab, id), 0, sizeof(slab->free_first));
 	} else {
 		if (slab->end == SLAB_MAX_ID)
 			return 0;
 		if (slab->end >> SLAB_SHIFT >= slab->segments && !slab_grow(slab))
 			return 0;
 		id = slab->end++;
+		memset(slab_at(slab, id), 0, slab->record_size);
 	}
-	memset(slab_at(slab, id), 0, slab->record_size);
 	slab->live++;
 	return id;
 }

@@ -10,11 +10,6 @@
  * under way, which waits for writes, a batch begins no load before the one before has ended. */
 #define LOADS_AHEAD 4
 
-static void copy_out(uint8_t *to, const uint8_t *from)
-{
-	memcpy(to, from, PAGE_SIZE);
-}
-
 static void read_clean(struct tms_region *region, uint32_t pfn, uint8_t *page)
 {
 	inflight_await(&region->inflight, pfn, pfn + 1);
@@ -38,7 +33,7 @@ static uint8_t read_resident(tms_store *store, const struct pool *pool, uint32_t
 	struct entry *entry = holdings_entry(held, id);
 	const uint8_t form = entry->flags & (ENTRY_PACKED | ENTRY_DENSE);
 
-	if (!form && entry->flags & ENTRY_RESIDENT)
+	if (!form && entry->flags & ENTRY_RESIDENT && !inflight_is_open(&held->region->inflight))
 		copy_prefetch(mapping_at(&held->region->mapping, entry->place >> UNITS_SHIFT));
 	if (pool_get_removes(pool))
 		holdings_prefetch_drop(held, id);
@@ -209,7 +204,7 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	if (code)
 		return code;
 	slot = pool_slot(&held->pools, pool);
-	inflight_open(inflight, copy_out);
+	inflight_open(inflight, copy_plain);
 	index_prefetch_batch(&held->index, keys, slot ? end : 0, slot, false);
 	for (; slot && keys->at < end; keys->at++) {
 		const struct key key = key_run_at(keys, keys->at, slot);

@@ -16,11 +16,6 @@ static struct fixture f;
 static uint8_t bytes[RAW]; /* of the page on its way */
 static uint32_t flight;
 
-static void copy(uint8_t *to, const uint8_t *from)
-{
-	memcpy(to, from, RAW);
-}
-
 static struct inflight *inflight(void)
 {
 	return &f.region->inflight;
@@ -30,7 +25,7 @@ static struct inflight *inflight(void)
 static void take_off(uint32_t pfn, uint8_t *to, const uint8_t *from)
 {
 	pthread_mutex_lock(&f.store->lock);
-	inflight_open(inflight(), copy);
+	inflight_open(inflight(), copy_plain);
 	CHECK(inflight_add(inflight(), pfn, to, from));
 	flight = inflight_close(inflight());
 	pthread_mutex_unlock(&f.store->lock);
@@ -71,7 +66,7 @@ static void an_open_flight_copies_what_its_next_page_waits_for(void)
 	open_with(0, false);
 	page_make(bytes, NEW, RAW);
 	pthread_mutex_lock(&f.store->lock);
-	inflight_open(inflight(), copy);
+	inflight_open(inflight(), copy_plain);
 	CHECK(inflight_add(inflight(), 7, to[0], bytes));
 	inflight_await(inflight(), 8, 100);
 	CHECK(!page_is(to[0], NEW, RAW));
@@ -96,19 +91,19 @@ static void a_flight_is_full_and_there_are_so_many(void)
 	CHECK(!inflight_add(inflight(), 0, to, bytes)); /* none is open */
 	inflight_land(inflight(), FLIGHT_NONE);
 	for (uint32_t n = 0; n < FLIGHTS; n++) {
-		inflight_open(inflight(), copy);
+		inflight_open(inflight(), copy_plain);
 		for (uint32_t page = 0; page < FLIGHT_PAGES; page++)
 			CHECK(inflight_add(inflight(), page, to, bytes));
 		CHECK(!inflight_add(inflight(), 99, to, bytes));
 		number[n] = inflight_close(inflight());
 		CHECK_EQ(number[n], n);
 	}
-	inflight_open(inflight(), copy);
+	inflight_open(inflight(), copy_plain);
 	CHECK(!inflight_add(inflight(), 99, to, bytes));
 	CHECK_EQ(inflight_close(inflight()), FLIGHT_NONE);
 	for (uint32_t n = 0; n < FLIGHTS; n++)
 		inflight_land(inflight(), number[n]);
-	inflight_open(inflight(), copy);
+	inflight_open(inflight(), copy_plain);
 	CHECK_EQ(inflight_close(inflight()), 0);
 	inflight_land(inflight(), 0);
 	fixture_close(&f);

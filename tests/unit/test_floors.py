@@ -1,8 +1,11 @@
 """The floors do the work that they are the floor of."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
+import tmemstore
 from tmemstore import floors
 
 PAGE = 4096
@@ -81,3 +84,44 @@ def test_a_codec_gives_back_what_it_took(name):
         calls.decompress(objects, sizes + np.uint32(PAGE), after)
     with pytest.raises(ValueError, match="not"):
         calls.compress(before, objects[:3])
+
+
+@pytest.fixture
+def single():
+    with contextlib.closing(tmemstore.TmemStore(tmemstore.Region("1MiB"), codec="none")) as store:
+        pool = store.new_pool()
+        keys, other = np.arange(8, dtype=np.uint64), np.zeros(8, np.uint64)
+
+        def make(page, objects=other, indexes=keys):
+            return floors.SinglePages(store.handle, pool, objects, indexes, page)
+
+        yield make
+
+
+def test_single_pages_are_put_and_taken_out(single):
+    page, out = pages(1)[0], np.zeros(PAGE, np.uint8)
+    assert single(page).put() == 8
+    assert single(out).get() == 8
+    assert (out == page).all()
+    assert single(out).get() == 0, "a get takes the page out"
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"page": np.zeros(PAGE - 1, np.uint8)}, "8 objects, 8 indexes and a page of shape"),
+        ({"objects": np.zeros(7, np.uint64)}, "7 objects, 8 indexes"),
+        ({"indexes": np.zeros(8, np.int64)}, "indexes must be a C-contiguous array of uint64"),
+        ({"indexes": np.full(8, 2**32, np.uint64)}, "out of its range"),
+    ],
+)
+def test_single_pages_of_another_kind_are_refused(single, what, message):
+    with pytest.raises(ValueError, match=message):
+        single(**({"page": np.zeros(PAGE, np.uint8)} | what)).put()
+
+
+def test_nothing_is_got_into_a_read_only_page(single):
+    page = np.frombuffer(bytes(PAGE), np.uint8)
+    assert single(page).put() == 8
+    with pytest.raises(ValueError, match="read-only"):
+        single(page).get()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tmemstore
 from tmemstore.bench.arena import PAGE, Pages
 from tmemstore.bench.ops_rows import cpu_ns
-from tmemstore.floors import LookupTable, copy_pages
+from tmemstore.floors import LookupTable, SinglePages, copy_pages
 
 BATCH = 2048
 """Pages of one measurement: some milliseconds."""
@@ -173,29 +173,46 @@ class FullStore:
         self.fill()
         return took_ns / BATCH
 
-    def put_one_ns(self) -> float:
-        """Of a page in a call of its own, from a buffer that the caller keeps."""
-        keys = self.keys()
-        calls = self._calls(keys, self.source.pages)
-        put, pool = self.store.put, self.pool
+    def put_each_ns(self) -> float:
+        """Of a page in a call of its own, from one buffer, by a caller in C."""
+        keys, page = split(self.keys()), self.source.pages[self.source.next(1).start]
+        calls = SinglePages(self.store.handle, self.pool, *keys, page)
         self.source.cool()
-        return cpu_ns(lambda: [put(pool, number, index, page) for number, index, page in calls]) / BATCH
+        return cpu_ns(calls.put) / BATCH
+
+    def get_each_ns(self) -> float:
+        """Of a page that is there, in a call of its own, into one buffer, by a caller in C."""
+        held, page = self.held(), self.source.out[self.source.next(1).start]
+        calls = SinglePages(self.store.handle, self.pool, *split(held), page)
+        self.source.cool()
+        took_ns = cpu_ns(calls.get)
+        self.put(held)
+        self.fill()
+        return took_ns / BATCH
+
+    def put_one_ns(self) -> float:
+        """Of a page in a call of its own, from one buffer that the caller keeps."""
+        put, pool, page = self.store.put, self.pool, tmemstore.PageBuffer(self.source.pages[self.source.next(1).start])
+        keys = self._in_hand(self.keys())
+        return cpu_ns(lambda: [put(pool, number, index, page) for number, index in keys]) / BATCH
 
     def get_one_ns(self) -> float:
-        """Of a page that is there, in a call of its own, into a buffer that the caller keeps."""
-        keys = self.held()
-        calls = self._calls(keys, self.source.out)
-        get, pool = self.store.get, self.pool
-        self.source.cool()
-        took_ns = cpu_ns(lambda: [get(pool, number, index, page) for number, index, page in calls]) / BATCH
-        self.put(keys)
+        """Of a page that is there, in a call of its own, into one buffer that the caller keeps."""
+        get, pool, page = self.store.get, self.pool, tmemstore.PageBuffer(self.source.out[self.source.next(1).start])
+        held = self.held()
+        keys = self._in_hand(held)
+        took_ns = cpu_ns(lambda: [get(pool, number, index, page) for number, index in keys]) / BATCH
+        self.put(held)
         self.fill()
         return took_ns
 
-    def _calls(self, keys: Keys, pages: Pages) -> list[tuple[int, int, tmemstore.PageBuffer]]:
+    def _in_hand(self, keys: Keys) -> list[tuple[int, int]]:
+        """As the numbers of a caller in Python, who has just made them: in the cache, while the store is not."""
         objects, indexes = (part.tolist() for part in split(keys))
-        buffers = [tmemstore.PageBuffer(page) for page in pages[self.source.next()]]
-        return list(zip(objects, indexes, buffers, strict=True))
+        pairs = list(zip(objects, indexes, strict=True))
+        self.source.cool()
+        sum(number + index for number, index in pairs)
+        return pairs
 
     def close(self) -> None:
         """End it."""
