@@ -82,7 +82,7 @@ class LookupTable:
 class SinglePages:
     """Calls of one page after another, in C.
 
-    `handle`: a store's; keys: uint64[n] each; `page`: the one buffer of all, uint8[4096]. `ValueError` for other arrays.
+    `handle`: a store's; keys: uint64[n]; `page`: the one buffer of all, uint8[4096]. `ValueError` for other arrays.
     """
 
     handle: Any
