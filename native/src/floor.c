@@ -14,9 +14,11 @@ void tms_floor_copy(int32_t how, uint8_t *to, const uint32_t *to_pages, const ui
 {
 	const struct copy copy = copy_choose(how, 0, UINT64_MAX);
 
-	for (uint64_t i = 0; i < n; i++)
-		copy.page(to + to_pages[i] * PAGE_SIZE, from + from_pages[i] * PAGE_SIZE,
-			  i + 1 < n ? from + from_pages[i + 1] * PAGE_SIZE : NULL);
+	for (uint64_t i = 0; i < n; i++) {
+		if (i + 1 < n)
+			copy_prefetch(from + from_pages[i + 1] * PAGE_SIZE); /* as whoever is in a hurry would do it */
+		copy.page(to + to_pages[i] * PAGE_SIZE, from + from_pages[i] * PAGE_SIZE);
+	}
 }
 
 static uint64_t find(const uint64_t *table, uint64_t slots, uint64_t key)

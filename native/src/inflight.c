@@ -76,8 +76,11 @@ uint32_t inflight_close(struct inflight *inflight)
 
 static void copy_pages(struct flight *flight)
 {
-	for (uint32_t page = 0; page < flight->pages; page++)
-		flight->copy(flight->to[page], flight->from[page], page + 1 < flight->pages ? flight->from[page + 1] : NULL);
+	for (uint32_t page = 0; page < flight->pages; page++) {
+		if (page + 1 < flight->pages)
+			copy_prefetch(flight->from[page + 1]);
+		flight->copy(flight->to[page], flight->from[page]);
+	}
 }
 
 /* All of them and no branch, which compilers turn into a few instructions. */

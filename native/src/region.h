@@ -61,7 +61,7 @@ static inline void region_slide(struct tms_region *region, uint32_t to_place, ui
 
 static inline void region_write_page(struct tms_region *region, uint32_t pfn, const uint8_t *page)
 {
-	region->copy.page(mapping_at(&region->mapping, pfn), page, NULL);
+	region->copy.page(mapping_at(&region->mapping, pfn), page);
 }
 
 #endif
