@@ -217,6 +217,7 @@ enum tms_pool_flag {
 	TMS_POOL_INCLUSIVE = 4  /* ephemeral only: get leaves the page; shared pools always do */
 };
 typedef uint32_t tms_pool_id; /* never 0 */
+enum { TMS_POOL_ID_PERSISTENT_BIT = 31 }; /* of an id: set where the pool is persistent */
 
 int tms_pool_create(tms_store *store, uint32_t flags, const uint8_t *uuid, tms_pool_id *ret);
 /* Drops one handle; the pages go with the last one. */
@@ -249,7 +250,7 @@ int tms_put(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index, uint8_t *page, struct tms_wait *wait);
 /* The same over n keys; pages are n * TMS_PAGE_SIZE bytes; results hold one bool a key.  put_many
  * stops at the first error; get_many goes on past device errors, marks those keys in errors (a
- * tms_code a key, 0: none) and answers the first of them. */
+ * tms_code a key, 0: none) and answers the first of them.  errors, wait: null will do for an ephemeral pool. */
 int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, uint32_t flags, const uint8_t *pages, bool *results);
 int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes, uint8_t *pages, bool *results, int32_t *errors, struct tms_wait *wait);
 void tms_wait_cancel(tms_store *store, struct tms_wait *wait);

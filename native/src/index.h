@@ -26,6 +26,16 @@ static inline struct key key_run_at(const struct key_run *keys, uint64_t at, uin
 	return (struct key){ .object = keys->objects[at], .index = (uint32_t)keys->indexes[at], .pool = pool };
 }
 
+/* Whether the caller's indexes are those of keys. */
+static inline bool key_run_fits(const struct key_run *keys)
+{
+	uint64_t all = 0;
+
+	for (uint64_t i = 0; i < keys->n; i++)
+		all |= keys->indexes[i];
+	return all <= UINT32_MAX;
+}
+
 /* A file or a swap area.  It exists while it has a page. */
 struct object {
 	uint64_t number;

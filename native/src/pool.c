@@ -59,7 +59,7 @@ static tms_pool_id handle_of(const struct pools *pools, uint32_t slot)
 {
 	const struct pool *pool = &pools->pool[slot];
 
-	return (uint32_t)(pool->flags & TMS_POOL_PERSISTENT) << 31 | (uint32_t)pool->generation << 16 | slot;
+	return (uint32_t)(pool->flags & TMS_POOL_PERSISTENT) << TMS_POOL_ID_PERSISTENT_BIT | (uint32_t)pool->generation << 16 | slot;
 }
 
 static uint32_t free_slot(struct pools *pools, struct index *index)

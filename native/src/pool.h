@@ -46,7 +46,7 @@ bool pool_authorize(struct pools *pools, const uint8_t *uuid, bool allow);
  * page before it takes the lock. */
 static inline bool pool_id_is_persistent(tms_pool_id id)
 {
-	return id >> 31;
+	return id >> TMS_POOL_ID_PERSISTENT_BIT;
 }
 
 static inline bool pool_get_removes(const struct pool *pool)

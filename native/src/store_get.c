@@ -223,12 +223,10 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	return slot ? TMS_OK : TMS_E_NO_POOL;
 }
 
-static int get_clean_pages(tms_store *store, tms_pool_id pool, struct key_run *keys, uint8_t *pages, bool *results,
-			   int32_t *errors)
+static int get_clean_pages(tms_store *store, tms_pool_id pool, struct key_run *keys, uint8_t *pages, bool *results)
 {
 	int code = TMS_OK;
 
-	memset(errors, 0, keys->n * sizeof(*errors));
 	while (code == TMS_OK && keys->at < keys->n)
 		code = get_flight(store, pool, keys, pages, results);
 	return code;
@@ -238,20 +236,22 @@ int tms_get_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 		 uint8_t *pages, bool *results, int32_t *errors, struct tms_wait *wait)
 {
 	struct get_batch batch = { store, pool, { .objects = objects, .indexes = indexes, .n = n }, pages, results, errors, wait };
+	const bool goes_on = wait && (wait->done || wait->request);
 	uint64_t began_ns;
 	int code;
 
 	if (!*store->present)
 		return TMS_E_CLOSED;
-	if (store->without_data)
+	if (store->without_data || (!goes_on && !key_run_fits(&batch.keys)))
+		return TMS_E_INVALID;
+	if (!pool_id_is_persistent(pool)) {
+		if (errors)
+			memset(errors, 0, n * sizeof(*errors));
+		return get_clean_pages(store, pool, &batch.keys, pages, results);
+	}
+	if (!errors || !wait)
 		return TMS_E_INVALID;
 	began_ns = clock_now_ns(&store->clock);
-	if (wait->done == 0 && !wait->request)
-		for (uint64_t i = 0; i < n; i++)
-			if (indexes[i] > UINT32_MAX)
-				return TMS_E_INVALID;
-	if (!pool_id_is_persistent(pool))
-		return get_clean_pages(store, pool, &batch.keys, pages, results, errors);
 	while ((code = begin_loads(&batch)) == TMS_OK && wait->request) {
 		struct load *load = wait->request;
 		uint64_t item = load->item;

@@ -296,10 +296,11 @@ int store_put_size(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t
 }
 
 /* Hints to the CPU: what looking at all keys up to end will touch, side by side. */
-static void prefetch_batch(const struct holdings *held, const struct key_run *keys, uint64_t end, uint16_t slot,
+static void prefetch_batch(const tms_store *store, const struct key_run *keys, uint64_t end, uint16_t slot,
 			   const uint8_t *pages)
 {
-	const bool open = filter_finds_worth(&held->filter);
+	const struct holdings *held = &store->held;
+	const bool open = store->enabled && filter_finds_worth(&held->filter);
 
 	index_prefetch_batch(&held->index, keys, end, slot, open);
 	for (uint64_t at = keys->at; at < end; at++) {
@@ -307,7 +308,7 @@ static void prefetch_batch(const struct holdings *held, const struct key_run *ke
 
 		if (open)
 			__builtin_prefetch(pages + at * PAGE_SIZE);
-		else
+		else if (store->enabled)
 			filter_prefetch(&held->filter, index_key_hash(&key));
 	}
 }
@@ -326,7 +327,7 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	if (code)
 		return code;
 	slot = pool_slot(&store->held.pools, pool);
-	prefetch_batch(&store->held, keys, slot ? end : 0, slot, pages);
+	prefetch_batch(store, keys, slot ? end : 0, slot, pages);
 	inflight_open(inflight, store->held.region->copy.page);
 	for (; slot && keys->at < end; keys->at++) {
 		struct kept kept = prepare(store, false, flags, pages + keys->at * PAGE_SIZE, NULL);
@@ -354,12 +355,9 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 	struct key_run keys = { .objects = objects, .indexes = indexes, .n = n };
 	struct kept begun = { .asked = 0 };
 
-	for (uint64_t i = 0; i < n; i++)
-		if (indexes[i] > UINT32_MAX)
-			return TMS_E_INVALID;
 	if (!*store->present)
 		return TMS_E_CLOSED;
-	if (flags & ~(uint32_t)TMS_PUT_ACTIVE || store->without_data)
+	if (!key_run_fits(&keys) || flags & ~(uint32_t)TMS_PUT_ACTIVE || store->without_data)
 		return TMS_E_INVALID;
 	while (!pool_id_is_persistent(pool) && keys.at < n) {
 		int code = put_flight(store, pool, &keys, flags, pages, results, &begun);

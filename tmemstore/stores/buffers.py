@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tmemstore._binding import ffi, lib
 from tmemstore.units import PAGE_SIZE
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 _BYTES: Final = ffi.typeof("char[]")
 INDEX_MAX: Final = 2**32 - 1
@@ -74,6 +70,8 @@ def writable_page(out: Any) -> Any:
 
 def integer(name: str, value: Any, largest: int) -> int:
     """The value as an int from 0 to `largest`. `TypeError` for another type (a bool is no key), else `ValueError`."""
+    if type(value) is int and 0 <= value <= largest:
+        return value
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -94,56 +92,3 @@ def uuid(uuid: bytes | None) -> Any:
     if len(uuid) != lib.TMS_UUID_SIZE:
         raise ValueError(f"a uuid has {lib.TMS_UUID_SIZE} bytes, not {len(uuid)}")
     return ffi.new("uint8_t[]", bytes(uuid))
-
-
-def key_array(name: str, keys: Any, largest: int = OBJECT_MAX) -> npt.NDArray[np.uint64]:
-    """Keys as a contiguous uint64[n]. `TypeError` for a non-integer type, `ValueError` for a shape or a range."""
-    import numpy as np  # a program that never uses the batches does not pay for it
-
-    if type(keys) is np.ndarray and keys.dtype == np.uint64 and keys.ndim == 1 and keys.flags.c_contiguous:
-        array = keys
-    else:
-        array = _checked_keys(name, keys)
-    if largest < OBJECT_MAX and array.size and int(array.max()) > largest:
-        raise ValueError(f"{name} must be from 0 to {largest}")
-    return array
-
-
-def _checked_keys(name: str, keys: Any) -> npt.NDArray[np.uint64]:
-    import numpy as np
-
-    array = np.asarray(keys)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, uint64[n], not of shape {array.shape}")
-    if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"{name} must be integers, uint64[n], not {array.dtype}")
-    if array.dtype.kind == "i" and array.size and int(array.min()) < 0:
-        raise ValueError(f"{name} must not be negative")
-    return np.ascontiguousarray(array, dtype=np.uint64)
-
-
-def same_length(n: int, name: str, array: npt.NDArray[Any]) -> None:
-    """`ValueError` unless the array has n elements."""
-    if len(array) != n:
-        raise ValueError(f"{name} has {len(array)} elements where {n} are needed")
-
-
-def page_array(name: str, pages: Any, n: int, *, writable: bool = False) -> npt.NDArray[np.uint8]:
-    """Pages as uint8[n, 4096], never copied. `TypeError` for another type or read-only, `ValueError` for a shape."""
-    import numpy as np
-
-    if not isinstance(pages, np.ndarray) or pages.dtype != np.uint8:
-        got = pages.dtype if isinstance(pages, np.ndarray) else type(pages).__name__
-        raise TypeError(f"{name} must be a numpy array uint8[n, {PAGE_SIZE}], not {got}")
-    if pages.shape != (n, PAGE_SIZE):
-        raise ValueError(f"{name} must have the shape ({n}, {PAGE_SIZE}), not {pages.shape}")
-    if not pages.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous; pass numpy.ascontiguousarray of it")
-    if writable and not pages.flags.writeable:
-        raise TypeError(f"{name} is read-only; pass a writable array")
-    return pages
-
-
-def address(kind: str, array: npt.NDArray[Any]) -> Any:
-    """The array's memory as a pointer of the core; the pointer keeps the array alive."""
-    return ffi.from_buffer(f"{kind}[]", array)

@@ -71,7 +71,9 @@ class Frontswap:
     def _keys(offsets: Any) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
         import numpy as np
 
-        keys = buffers.key_array("offsets", offsets)
+        from tmemstore.stores.batches import key_array
+
+        keys = key_array("offsets", offsets)
         return keys >> np.uint64(_INDEX_BITS), keys & np.uint64(_INDEX_MASK)
 
     def __repr__(self) -> str:

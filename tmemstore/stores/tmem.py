@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,17 +10,15 @@ from tmemstore._binding import check, ffi, lib
 from tmemstore.errors import PoolError, SpillError
 from tmemstore.region import Region
 from tmemstore.stats import FaultSite, FrameCounts, Stats
-from tmemstore.stores import buffers, snapshot
+from tmemstore.stores import buffers, snapshot, waiting
 from tmemstore.stores.buffers import PageBuffer
 from tmemstore.stores.opening import Emulation, open_store
+from tmemstore.stores.waiting import PERSISTENT
 from tmemstore.units import format_size
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-_SLICE_NS: Final = 50_000_000
-"""Longest stay in the core while waiting for a device: Ctrl-C is answered in between."""
 
 # Looked up once: each of these is a call of a page.
 _PUT: Final = lib.tms_put
@@ -31,8 +30,13 @@ _MISS: Final = lib.TMS_MISS
 
 _POOL_MAX: Final = 2**32 - 1
 
-_PERSISTENT_BIT: Final = 1 << 31
-"""Of a pool's id, as the core makes them."""
+
+@functools.cache
+def _batches() -> Any:
+    # numpy comes with it, and a program that never uses a batch does not pay for that.
+    from tmemstore.stores import batches
+
+    return batches
 
 
 class TmemStore:
@@ -115,7 +119,7 @@ class TmemStore:
         if handle is None:
             return
         abandoned = ffi.new("uint32_t *")
-        while lib.tms_store_close(handle, _SLICE_NS, abandoned) == lib.TMS_WAITING:
+        while lib.tms_store_close(handle, waiting.SLICE_NS, abandoned) == lib.TMS_WAITING:
             pass
         if abandoned[0]:
             where = self.spill.path if self.spill else "the spill device"
@@ -201,7 +205,9 @@ class TmemStore:
         if code:
             check(code)
             return False
-        return self._through_one(pool, object, index) if self.write_through and pool & _PERSISTENT_BIT else True
+        if self.write_through and pool & PERSISTENT:
+            return waiting.write_one_through(self.handle, pool, object, index)
+        return True
 
     def get(self, pool: int, object: int, index: int, out: Any) -> bool:  # noqa: A002 - tmem's word
         """Copies the page of the key into `out` (a writable buffer of 4096 bytes, or a `PageBuffer`).
@@ -257,32 +263,8 @@ class TmemStore:
     # Apart, since a lambda in get would make its arguments cells, which are allocated whether it runs or not.
     def _get_waiting(self, code: int, pool: int, number: int, index: int, target: Any) -> bool:
         if code == _WAITING:
-            code = self._wait(lambda handle, wait: _GET(handle, pool, number, index, target, wait))
+            code = waiting.wait(self.handle, lambda handle, wait: _GET(handle, pool, number, index, target, wait))
         return code != _MISS and check(code, f"object {number}, index {index}") == 0
-
-    def _wait(self, call: Any, cancel: Any = lib.tms_wait_cancel) -> int:
-        handle = self.handle
-        wait = ffi.new("struct tms_wait *")
-        wait.slice_ns = _SLICE_NS
-        try:
-            while (code := call(handle, wait)) == lib.TMS_WAITING:
-                pass
-        finally:
-            cancel(handle, wait)
-        return int(code)
-
-    def _through_one(self, pool: int, number: int, index: int) -> bool:
-        results = ffi.new("bool[1]", [True])
-        self._through(pool, 1, ffi.new("uint64_t[1]", [number]), ffi.new("uint64_t[1]", [index]), results)
-        return bool(results[0])
-
-    def _through(self, pool: int, count: int, objects: Any, indexes: Any, results: Any) -> None:
-        """Waits until each page that was stored has its copy; one whose write failed is rejected after all."""
-        code = self._wait(
-            lambda handle, wait: lib.tms_write_through(handle, pool, count, objects, indexes, results, wait),
-            lib.tms_write_through_cancel,
-        )
-        check(code, "write-through: the pages are stored, their copies are not complete")
 
     # ---- many pages ------------------------------------------------------------------------------------
 
@@ -290,67 +272,22 @@ class TmemStore:
         self, pool: int, objects: Any, indexes: Any, pages: npt.NDArray[np.uint8], *, active: bool = False
     ) -> npt.NDArray[np.bool_]:
         """`put` over uint64[n] objects, uint64[n] indexes and uint8[n, 4096] pages; bool[n] back."""
-        objects, indexes, results = self._keys(objects, indexes)
-        pages = buffers.page_array("pages", pages, len(objects))
-        keys = (buffers.address("uint64_t", objects), buffers.address("uint64_t", indexes))
-        stored = buffers.address("bool", results)
-        pool = self._pool_id(pool)
         flags = _ACTIVE if active else 0
-        given = buffers.address("uint8_t", pages)
-        self._check_many(lib.tms_put_many(self.handle, pool, len(objects), *keys, flags, given, stored), indexes)
-        if self.write_through and pool & _PERSISTENT_BIT:
-            self._through(pool, len(objects), *keys, stored)
-        return results
+        stored: npt.NDArray[np.bool_] = _batches().put_many(self, self._pool_id(pool), (objects, indexes), pages, flags)
+        return stored
 
     def get_many(self, pool: int, objects: Any, indexes: Any, out: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """`get` over uint64[n] objects, uint64[n] indexes into uint8[n, 4096] `out`; bool[n] back.
 
         If the device failed for some pages, `SpillError` is raised after all others were delivered to `out`.
         """
-        import numpy as np
-
-        objects, indexes, results = self._keys(objects, indexes)
-        out = buffers.page_array("out", out, len(objects), writable=True)
-        errors = np.zeros(len(objects), dtype=np.int32)
-        arguments = (
-            self._pool_id(pool),
-            len(objects),
-            buffers.address("uint64_t", objects),
-            buffers.address("uint64_t", indexes),
-            buffers.address("uint8_t", out),
-            buffers.address("bool", results),
-            buffers.address("int32_t", errors),
-        )
-        code = self._wait(lambda handle, wait: lib.tms_get_many(handle, *arguments, wait))
-        if code < 0:
-            self._check_many(code, indexes, f"{np.count_nonzero(errors)} of {len(objects)} pages")
-        return results
+        found: npt.NDArray[np.bool_] = _batches().get_many(self, self._pool_id(pool), (objects, indexes), out)
+        return found
 
     def where_many(self, pool: int, objects: Any, indexes: Any) -> npt.NDArray[np.uint8]:
         """For each key the bits of `Place`, as uint8[n]; touches nothing."""
-        import numpy as np
-
-        objects, indexes, _ = self._keys(objects, indexes)
-        places = np.zeros(len(objects), dtype=np.uint8)
-        keys = (buffers.address("uint64_t", objects), buffers.address("uint64_t", indexes))
-        found = buffers.address("uint8_t", places)
-        self._check_many(lib.tms_where_many(self.handle, self._pool_id(pool), len(objects), *keys, found), indexes)
+        places: npt.NDArray[np.uint8] = _batches().where_many(self, self._pool_id(pool), (objects, indexes))
         return places
-
-    @staticmethod
-    def _check_many(code: int, indexes: npt.NDArray[np.uint64], what: str = "") -> None:
-        if code == lib.TMS_E_INVALID:  # the core looked at them in passing
-            buffers.key_array("indexes", indexes, buffers.INDEX_MAX)
-        check(code, what)
-
-    @staticmethod
-    def _keys(objects: Any, indexes: Any) -> tuple[Any, Any, npt.NDArray[np.bool_]]:
-        import numpy as np
-
-        objects = buffers.key_array("objects", objects)
-        indexes = buffers.key_array("indexes", indexes)
-        buffers.same_length(len(objects), "indexes", indexes)
-        return objects, indexes, np.zeros(len(objects), dtype=np.bool_)
 
     # ---- looking in ------------------------------------------------------------------------------------
 
