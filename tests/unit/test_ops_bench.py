@@ -84,7 +84,8 @@ class TestGroups:
 
     def test_growth(self, source, monkeypatch):
         monkeypatch.setattr(ops_memory, "_SIZES", (8 << 20, 16 << 20))
-        assert len(self.names(ops_memory.growth(source, 1, 1))) == 2
+        names = {row.name for row in ops_memory.growth(source, 1, 1)}  # what is left of a put may be less than nothing
+        assert names == {f"{verb}{what}, 16MiB" for verb in ("put", "get") for what in ("", " less the copy")}
         monkeypatch.setattr(ops_reclaim, "_PLANNED_BYTES", 128 << 20)
         assert len(self.names(ops_reclaim.planning(source, 1, 1))) == 1
 

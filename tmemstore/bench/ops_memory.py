@@ -47,18 +47,32 @@ def rows(region_bytes: int, source: Source, rounds: int, seed: int) -> Iterator[
 
 
 def growth(source: Source, rounds: int, seed: int) -> Iterator[Row]:
-    """What put and get take beyond the copy must not grow with the region."""
-    beyond: dict[str, list[list[float]]] = {"put": [], "get": []}
+    """What put and get take must not grow with the region: in all, beside the copy, and less the copy."""
+    took: dict[str, list[list[float]]] = {"put": [], "get": []}
+    copies: dict[str, list[list[float]]] = {"put": [], "get": []}
     for size in _SIZES:
         with closing(Bare(size, source, seed)) as bare, closing(FullStore(raw_store(size), source, seed)) as full:
             into, out, put, get = in_turns(
                 rounds, partial(bare.copy_in_ns, "nontemporal"), bare.copy_out_ns, full.put_ns, full.get_ns
             )
-        beyond["put"].append([ours - copy for ours, copy in zip(put, into, strict=True)])
-        beyond["get"].append([ours - copy for ours, copy in zip(get, out, strict=True)])
-    for name, (small, *larger) in beyond.items():
-        for size, figures in zip(_SIZES[1:], larger, strict=True):
-            yield Row("growth", f"{name} beyond the copy, {size_text(size)}", "ns", figures, small, "64 MiB", goal=1.3)
+        for name, ours, copy in (("put", put, into), ("get", get, out)):
+            took[name].append(ours)
+            copies[name].append(copy)
+    for name in took:
+        for at, size in enumerate(_SIZES[1:], 1):
+            text = size_text(size)
+            grown, copied = (_over(each[name][at], each[name][0]) for each in (took, copies))
+            yield Row("growth", f"{name}, {text}", "x", grown, copied, "the copy's, both of 64 MiB", goal=1.3)
+            large, small = (_less(took[name][which], copies[name][which]) for which in (at, 0))
+            yield Row("growth", f"{name} less the copy, {text}", "ns", large, small, "64 MiB", goal=1.3)
+
+
+def _over(each: list[float], base: list[float]) -> list[float]:
+    return [ours / least for ours, least in zip(each, base, strict=True)]
+
+
+def _less(each: list[float], base: list[float]) -> list[float]:
+    return [ours - copy for ours, copy in zip(each, base, strict=True)]
 
 
 def _sum(*each: list[float]) -> list[float]:
