@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Effort(enum.IntEnum):
@@ -188,7 +188,10 @@ class Window:
     @classmethod
     def from_c(cls, raw: Any) -> Window:
         """Copies a `struct tms_window`."""
-        return cls(**{field.name: getattr(raw, field.name) for field in fields(cls)})
+        return cls(**{name: getattr(raw, name) for name in _WINDOW_NAMES})
+
+
+_WINDOW_NAMES: Final = tuple(each.name for each in fields(Window))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,16 +252,23 @@ class ReclaimReport:
 
         `slack_ns`: the thread was kept off the CPU for longer than this (elapsed - CPU - waited): it was starved.
         """
-        plain = {"ending", "reason", "window", "starved", "recovery_ns"}
-        values: dict[str, Any] = {f.name: getattr(raw, f.name) for f in fields(cls) if f.name not in plain}
+        values: dict[str, Any] = {name: getattr(raw, name) for name in _REPORT_NAMES}
         off_cpu_ns = raw.elapsed_ns - raw.cpu_ns - raw.waited_ns
         return cls(
-            ending=tuple(Ending)[raw.ending],
+            ending=_ENDINGS[raw.ending],
             reason=reason,
             window=Window.from_c(raw.window),
             starved=off_cpu_ns > slack_ns,
             **values,
         )
+
+
+_ENDINGS: Final = tuple(Ending)
+_REPORT_NAMES: Final = tuple(
+    each.name
+    for each in fields(ReclaimReport)
+    if each.name not in {"ending", "reason", "window", "starved", "recovery_ns"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def recovers_as_said(tm, contract, report, ask):
 def cpu_became(tm, **coefficients):
     """What allocations in real time would teach; in virtual time the CPU takes what it is said to take."""
     tm._model._cost = tm._model._cost.changed(coefficients)
-    tm._model._version += 1
+    tm._model._answers.clear()
 
 
 def bounds_hold(tm, *contracts):

@@ -12,7 +12,8 @@ for an estimate as for an allocation, so that the two cannot drift apart.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tmemstore._binding import ffi, lib
@@ -31,6 +32,10 @@ _SCALED: Final = (
     "object_ns",
     "zero_ns",
 )
+
+
+_WHOLE: Final = (*_SCALED, "byte_ps", "compress_permille")
+_NAMES: Final = (*_WHOLE, "spread_ns", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class CostModel:
 
     def __post_init__(self) -> None:
         """Refuses coefficients that are negative or no whole numbers."""
-        for name in (each.name for each in fields(self) if each.name not in {"spread_ns", "source"}):
+        for name in _WHOLE:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
@@ -69,15 +74,17 @@ class CostModel:
         if len(self.spread_ns) not in {0, len(SPREAD_BYTES)}:
             raise ValueError(f"spread_ns has {len(SPREAD_BYTES)} values or none, not {len(self.spread_ns)}")
 
-    def changed(self, changes: dict[str, int]) -> CostModel:
-        """With these coefficients instead."""
-        keywords: dict[str, Any] = dict(changes)
-        return replace(self, **keywords)
+    def changed(self, changes: Mapping[str, Any]) -> CostModel:
+        """With these values instead; itself where they are those it has."""
+        if all(getattr(self, name) == value for name, value in changes.items()):
+            return self
+        # dataclasses.replace takes five times as long, and an allocation asks for some of these.
+        values: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        return CostModel(**(values | dict(changes)))
 
     def cpu_scaled(self, factor: float) -> CostModel:
         """The times of the CPU multiplied by `factor`, rounded up."""
-        changes: dict[str, Any] = {name: math.ceil(getattr(self, name) * factor) for name in _SCALED}
-        return replace(self, **changes)
+        return self.changed({name: math.ceil(getattr(self, name) * factor) for name in _SCALED})
 
     def device_ns(self, written_bytes: int) -> int:
         """The time of the device lane for so many bytes, as the core computes it."""
@@ -95,7 +102,7 @@ class CostModel:
 
     def fill(self, raw: Any) -> None:
         """Writes the coefficients into a `struct tms_cost`."""
-        for name in (*_SCALED, "byte_ps", "compress_permille"):
+        for name in _WHOLE:
             setattr(raw, name, getattr(self, name))
         for i, value in enumerate(self.spread_ns):
             raw.spread_ns[i] = value

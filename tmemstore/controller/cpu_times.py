@@ -8,7 +8,6 @@ move, and what was seen while they were wrong would stand against the right ones
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tmemstore.controller.cost import CostModel
@@ -111,7 +110,7 @@ class CpuTimes:
         self._recent: dict[str, deque[float]] = {}
 
     def learn(self, report: ReclaimReport, cost: CostModel) -> CostModel:
-        """Takes in an allocation that was met; the coefficients that follow."""
+        """Takes in an allocation that was met; the coefficients that follow, the same object where none has changed."""
         window = report.window
         clean, drops = report.clean_dropped, report.copied_dropped + report.paged_out
         moved = report.migrated_inside + report.migrated_reserve
@@ -131,7 +130,7 @@ class CpuTimes:
             changes["t0_ns"] = self._median("t0_ns", cost.t0_ns, used_ns - window.frames * cost.frame_ns)
         if any(abs(new - getattr(cost, name)) > _NOTICEABLE * getattr(cost, name) for name, new in changes.items()):
             self._spread.look_again()
-        return replace(cost, source="measured").changed(changes) if changes else cost
+        return cost.changed(changes | {"source": "measured"}) if changes else cost
 
     def _median(self, name: str, known: int, seen: float) -> int:
         recent = self._recent.setdefault(name, deque([known] * _PRIOR, maxlen=_RECENT))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from tmemstore.controller.convolve import sum_quantiles
@@ -60,6 +60,8 @@ _SAFER: Final = 4
 _RELEARN: Final = 32
 """Allocations until the quantiles of what they showed are looked up again."""
 _P99: Final = 0.99
+_ANSWERS: Final = 32
+"""Kept at a time: of callers who ask for a confidence or a deadline of their own each time."""
 
 _DENSER_SAMPLES: Final = 64
 _DENSER_MIN: Final = 64
@@ -122,8 +124,7 @@ class Model:
         self._allowances_ns: dict[float, int] = {}
         self._learned = 0
         self._tables: dict[float, tuple[int, ...]] = {}
-        self._version = 0
-        self._cached: dict[float, tuple[int, Costs]] = {}
+        self._answers: dict[tuple[float, int], Costs] = {}
         if write is not None:
             fitted_ns = write.request_time_ns(batch_bytes)
             self._excess_ns.extend(fitted_ns * permille // 1000 - fitted_ns for permille in write.spread_permille)
@@ -139,7 +140,7 @@ class Model:
     @property
     def drain(self) -> CostModel:
         """The same with the pace at which the cleaner empties the reserve."""
-        return replace(self._cost, byte_ps=self._pace.byte_ps or self._cost.byte_ps)
+        return self._cost.changed({"byte_ps": self._pace.byte_ps or self._cost.byte_ps})
 
     def set_batch_bytes(self, batch_bytes: int) -> None:
         """From now on writes are of this size; what larger or smaller ones took beyond the fit stays as it is."""
@@ -156,17 +157,20 @@ class Model:
         not have those after it refused, from which nothing else would be learned.
         """
         with self._lock:
-            made = self._costs(confidence)
+            made = self._costs(confidence, _ALLOWANCE_MAX_NS)
             most_ns = self._most_allowed_ns(deadline_ns)
             if max(made.p99_allowance_ns, made.allowance_ns) <= most_ns:
                 return made
-            return self._made(confidence, most_ns)
+            return self._costs(confidence, most_ns)
 
-    def _costs(self, confidence: float) -> Costs:
-        cached = self._cached.get(confidence)
-        if cached is None or cached[0] != self._version:
-            cached = self._cached[confidence] = (self._version, self._made(confidence, _ALLOWANCE_MAX_NS))
-        return cached[1]
+    def _costs(self, confidence: float, most_ns: int) -> Costs:
+        """Made once for as long as nothing is learned; `_answers` is emptied by all that changes them."""
+        answer = self._answers.get((confidence, most_ns))
+        if answer is None:
+            if len(self._answers) >= _ANSWERS:
+                self._answers.clear()
+            answer = self._answers[confidence, most_ns] = self._made(confidence, most_ns)
+        return answer
 
     def _made(self, confidence: float, most_ns: int) -> Costs:
         p99_ns, bound_ns = (min(most_ns, self._allowance_ns(level)) for level in (_P99, confidence))
@@ -182,14 +186,14 @@ class Model:
 
     def _bound(self, confidence: float, allowance_ns: int) -> CostModel:
         bound = self._level(confidence)
-        return replace(bound, t0_ns=bound.t0_ns + allowance_ns, compress_permille=self._bound_permille())
+        return bound.changed({"t0_ns": bound.t0_ns + allowance_ns, "compress_permille": self._bound_permille()})
 
     def _level(self, confidence: float) -> CostModel:
-        level = replace(self._cost, spread_ns=self._spread(confidence))
+        level = self._cost.changed({"spread_ns": self._spread(confidence)})
         if confidence <= _MEDIAN:
             return level
         if len(self._excess_ns) < _ENOUGH:
-            level = replace(level, byte_ps=round(level.byte_ps * _FIRST_SPREAD))
+            level = level.changed({"byte_ps": round(level.byte_ps * _FIRST_SPREAD)})
         return level if self._virtual else level.cpu_scaled(self._cpu.factor(self._cost, confidence))
 
     def _most_allowed_ns(self, deadline_ns: int) -> int:
@@ -251,8 +255,8 @@ class Model:
             if fitted.batch_bytes != self._batch_bytes:
                 return  # whoever changed it fits anew
             self._tables.update(tables)
-            self._cost = replace(self._cost, byte_ps=fitted.byte_ps)
-            self._version += 1
+            self._cost = self._cost.changed({"byte_ps": fitted.byte_ps})
+            self._answers.clear()
 
     def _fitted_ns(self) -> int:
         return max(1, self._lane.request_time_ns(self._batch_bytes)) if self._lane else 1
@@ -296,7 +300,7 @@ class Model:
             if not self._virtual:
                 changes["compress_ns"] = max(1, sorted(self._denser_ns)[len(self._denser_ns) // 2])
             self._cost = self._cost.changed(changes)
-            self._version += 1
+            self._answers.clear()
 
     def _bound_permille(self) -> int:
         """How well the next pages compress is promised only on the strength of those that were tried."""
@@ -315,11 +319,14 @@ class Model:
             }
             for confidence, ns in beyond_ns.items():
                 self._beyond_ns.setdefault(confidence, deque(maxlen=_ALLOCATIONS)).append(ns)
+            known = self._cost
             # In virtual time the CPU takes what it is said to take.
             if report.ending is Ending.MET and not self._virtual:
-                self._cost = self._cpu.learn(report, self._cost)
+                self._cost = self._cpu.learn(report, known)
             self._learned += 1
-            if self._learned % _RELEARN == 0 or self._learned < _RELEARN:
+            looks_again = self._learned % _RELEARN == 0 or self._learned < _RELEARN
+            if looks_again:
                 self._allowances_ns.clear()
                 self._cpu.look_again()
-            self._version += 1
+            if looks_again or self._cost is not known:
+                self._answers.clear()
