@@ -75,7 +75,8 @@ def _limit(text: str) -> tuple[str, Decimal]:
 def run(options: argparse.Namespace) -> int:
     """Compare and report; returns 0, or 1 if a figure that --fail names got worse by more than it may."""
     from tmemstore.report import compare, figures
-    from tmemstore.report.compare_table import compare_table, plain
+    from tmemstore.report.compare_table import compare_table
+    from tmemstore.report.tables import plain
 
     limits: dict[str, Decimal] = {}
     for name, percent in options.fail or ():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tmemstore.report.compare import REGRESSED
+from tmemstore.report.tables import plain
 
 _WIDTH = 80
 _LINE = "  {:<15} {:>11} {:>11} {:>9} {:>13} {:<12}"
@@ -31,11 +32,6 @@ def compare_table(document: Mapping[str, Any]) -> str:
         lines += [_clipped(plain(row["row"])), *figures] if figures else []
     lines += ["", *_RULES, *_summary(document)]
     return "\n".join(lines) + "\n"
-
-
-def plain(text: str) -> str:
-    """Return a text from a file without what a terminal would act upon."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _clipped(text: str, width: int = _WIDTH) -> str:

@@ -72,6 +72,11 @@ def nearest_percent(document: Mapping[str, Any]) -> int:
     return min(ratios, key=lambda ratio: (abs(ratio - SHOWN_PERCENT), ratio))
 
 
+def plain(text: object) -> str:
+    """Return a text from a file without what a terminal would act upon."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
 def carries(name: str, count: int) -> bool:
     """Return whether so many samples carry a quantile: a p99 of fewer than 100, a p99.9 of fewer than 1000 do not."""
     return count >= _CARRIED_FROM.get(name, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tmemstore.report.tables import plain
 from tmemstore.units import format_time_ns
 
 _NAME_WIDTH = 20
@@ -20,7 +21,7 @@ _RULES = (
 
 def convert_table(document: Mapping[str, Any]) -> str:
     """Return the table of a ``tmemstore.convert/1`` document. Raises KeyError for one that lacks a key."""
-    lines = [f"{_printable(document['input'])}: {document['kind']}", *_origin(document["origin"]), ""]
+    lines = [f"{plain(document['input'])}: {document['kind']}", *_origin(document["origin"]), ""]
     if document["requests"]:
         lines += [_row("requests", document["requests"]), _row("  pages of them", document["pages_requested"])]
         lines.append(_row("  written back", document["pages_written_back"]))
@@ -33,7 +34,7 @@ def convert_table(document: Mapping[str, Any]) -> str:
 def info_table(document: Mapping[str, Any]) -> str:
     """Return the table of a ``tmemstore.trace.info/1`` document. Raises KeyError for one that lacks a key."""
     origin = document["origin"]
-    lines = [f"{_printable(document['trace'])}: from {_printable(origin.get('kind', 'an unknown kind'))}"]
+    lines = [f"{plain(document['trace'])}: from {plain(origin.get('kind', 'an unknown kind'))}"]
     lines += [*_origin(origin), "", _row("events", document["events"])]
     lines += [_row(f"  {name}", count) for name, count in document["operations"].items()]
     lines += [_text_row("duration", format_time_ns(document["duration_ns"])), ""]
@@ -61,19 +62,15 @@ def _pair(name: str, cleancache: str, frontswap: str) -> str:
 def _origin(origin: Mapping[str, Any]) -> Iterator[str]:
     """Lines of an origin: any JSON, since a trace may come from anywhere."""
     if "page_cache" in origin:
-        yield f"through a page cache of {_printable(origin['page_cache'])}"
+        yield f"through a page cache of {plain(origin['page_cache'])}"
     if note := origin.get("note"):
-        yield from _wrapped(_printable(note))
+        yield from _wrapped(plain(note))
 
 
 def _wrapped(text: str) -> list[str]:
     import textwrap
 
     return textwrap.wrap(text, _TEXT_WIDTH, break_long_words=True)
-
-
-def _printable(value: Any) -> str:
-    return "".join(character if character.isprintable() else "?" for character in str(value))
 
 
 def _row(name: str, count: int) -> str:
