@@ -250,7 +250,23 @@ def test_what_is_no_result_is_refused_by_name(tmp_path, capsys, content, word):
     assert not page.exists()
 
 
+@pytest.mark.parametrize("name", ["peers.json", "traces/sqlite.json", "traces/phases.json", "traces/real.json"])
+def test_a_result_that_no_page_shows_is_refused_by_name(tmp_path, capsys, name):
+    page = tmp_path / "report.html"
+    assert main(["report", str(ROOT / "bench" / "results" / name), "-o", str(page)]) == 2
+    said = capsys.readouterr().err
+    assert Path(name).name in said
+    assert "bench eviction, bench deadline, bench ops, bench copy or tune" in said
+    assert not page.exists()
+
+
+def test_what_a_page_is_not_made_of_is_not_asked_for(tmp_path, capsys):
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "report.html")]) == 2
+    assert "replay" not in capsys.readouterr().err
+
+
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path, capsys):
-    assert main(["report", str(RESULTS[1]), "-o", str(tmp_path / "no" / "report.html")]) == 2
-    assert "report.html" in capsys.readouterr().err
+    nowhere = tmp_path / "no" / "report.html"
+    assert main(["report", str(RESULTS[1]), "-o", str(nowhere)]) == 2
+    assert f"{nowhere} cannot be written" in capsys.readouterr().err
     assert main(["report", str(RESULTS[1]), "-o", str(tmp_path)]) == 2

@@ -56,17 +56,22 @@ def run(options: argparse.Namespace) -> int:
     written = [options.output]
     try:
         _write_whole(options.output, page)
-        if options.figures is not None:
-            written += _figures(documents, options.figures)
     except OSError as error:
-        raise UsageError(
-            f"{error.filename or options.output} cannot be written ({error.strerror}); name another place"
-        ) from error
+        raise _not_writable(options.output, error) from error
+    if options.figures is not None:
+        try:
+            written += _figures(documents, options.figures)
+        except OSError as error:
+            raise _not_writable(error.filename or options.figures, error) from error
     if not options.quiet:
         output.remark(f"wrote {written[0]} ({options.output.stat().st_size >> 10} KiB)")
         if len(written) > 1:
             output.remark(f"wrote {len(written) - 1} files into {options.figures}")
     return 0
+
+
+def _not_writable(path: object, error: OSError) -> UsageError:
+    return UsageError(f"{path} cannot be written ({error.strerror or error}); name another place")
 
 
 def _names(paths: list[str]) -> list[str]:
@@ -79,13 +84,16 @@ def _names(paths: list[str]) -> list[str]:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """Read a result; it is checked as `compare` checks it, which names file and field."""
-    from tmemstore.report import figures
+    """Read a result; it is checked as `compare` checks it, which names file and field and knows more kinds."""
+    from tmemstore.report import figures, page
+    from tmemstore.report.tables import plain
 
     try:
-        figures.read(path)
+        schema = figures.read(path, page.SHOWN).schema
     except figures.ResultError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(plain(error)) from error
+    if schema not in page.SHOWN_SCHEMAS:
+        raise UsageError(f"{path} is of schema {schema!r}, which a page does not show; name {page.SHOWN}")
     document: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     return document
 

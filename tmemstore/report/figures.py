@@ -55,28 +55,28 @@ class Result:
     remarks: tuple[str, ...]
 
 
-def read(path: str) -> Result:
+def read(path: str, wanted: str = WANTED) -> Result:
     """Read a result document, of this version of its schema or an older state of it.
 
-    Raises ResultError, naming the file and the field.
+    ``wanted``: what the message asks for instead of a file that is none. Raises ResultError, naming file and field.
     """
     try:
-        return _result(path, read_json(path, WANTED))
+        return _result(path, read_json(path, wanted), wanted)
     except ProfileError as error:
         raise ResultError(str(error)) from error
 
 
-def _result(path: str, values: Any) -> Result:
+def _result(path: str, values: Any, wanted: str) -> Result:
     document = Fields(values, path)
     if "schema" not in document:
-        raise ResultError(f"{path} names no schema; name {WANTED}")
+        raise ResultError(f"{path} names no schema; name {wanted}")
     schema = document.text("schema")
     if schema not in _READERS:
         match = _SCHEMA.fullmatch(schema)
         known = match and next((known for known in _READERS if known.startswith(f"{match[1]}/")), None)
         if known:
             raise ResultError(f"{path} is of schema {schema!r}, and only {known!r} is known here")
-        raise ResultError(f"{path} is of schema {schema[:60]!r}; name {WANTED}")
+        raise ResultError(f"{path} is of schema {schema[:60]!r}; name {wanted}")
     facts = _FACTS.get(schema, ("arguments", "machine", "pages"))
     for name in facts:
         document.group(name)

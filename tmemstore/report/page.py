@@ -30,6 +30,9 @@ _TABLES: Mapping[str, Callable[[Document], str]] = {
     "tmemstore.bench.deadline/1": deadline_table,
     "tmemstore.tune/1": functools.partial(tune_table, encoding="utf-8"),
 }
+SHOWN_SCHEMAS = frozenset(_TABLES)
+"""Of the results that a page can hold."""
+SHOWN = "a result of bench eviction, bench deadline, bench ops, bench copy or tune"
 _STYLE = """
 body { font: 16px/1.5 system-ui, "Helvetica Neue", Arial, sans-serif; color: #111; background: #fff;
        max-width: 54rem; margin: 2rem auto; padding: 0 1rem }
@@ -51,9 +54,9 @@ table { border-collapse: collapse; font-size: .9rem } td, th { text-align: left;
 
 
 def report_page(documents: Sequence[tuple[str, Document]]) -> str:
-    """Return the page of result documents, each with the name of its file.
+    """Return the page of result documents, each of a schema in `SHOWN_SCHEMAS`, with the name of its file.
 
-    Raises KeyError for a document that lacks a key of its schema, EnvironmentLacks without matplotlib.
+    Raises KeyError for another, or one that lacks a key of its schema, EnvironmentLacks without matplotlib.
     """
     sentences = [sentence for _, document in documents if (sentence := headline(document))]
     parts = [part for name, document in documents for part in _result(name, document)]
