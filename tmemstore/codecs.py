@@ -128,5 +128,7 @@ def codec_origins() -> dict[str, str | None]:
 
 
 def codec_advice(name: str) -> str:
-    """What to install where a codec is missing."""
+    """What to install where a codec ("lz4", "zstd") is missing. `ValueError` for another name."""
+    if name not in _SOURCES:
+        raise ValueError(f"{name!r} is no codec with a library; choose one of {', '.join(_SOURCES)}")
     return _SOURCES[name].install

@@ -321,10 +321,14 @@ def test_an_unknown_eviction_is_refused_and_the_known_ones_are_named(eviction):
         {"io_timeout": "0ms"},
         {"io_timeout": "-1s"},
         {"io_timeout": "never"},
+        {"io_timeout": 2**63},
+        {"io_timeout": "99999999999999999999s"},
         {"storage": "no such thing"},
         {"storage": 5},
         {"spill_limit": -1},
         {"spill_limit": "1KB"},
+        {"spill_limit": 2**63},
+        {"spill_limit": "99999999999999999999GiB"},
     ],
     ids=str,
 )
@@ -342,6 +346,13 @@ def test_a_wrong_fault_site_is_refused(full):
     for site in (-1, 99, "WRITE", None):
         with refuses(WRONG):
             full.tm.store.arm_fault(site)
+
+
+@pytest.mark.parametrize("name", ["skip", "count", "error", "delay_ns"])
+def test_what_a_fault_cannot_be_armed_with_is_refused(full, name):
+    for value in (-1, 2**64, 1.5, "1"):
+        with refuses(WRONG, name):
+            full.tm.store.arm_fault(tmemstore.FaultSite.READ, **{name: value})
 
 
 def test_every_error_is_a_tmem_error():

@@ -46,6 +46,12 @@ def test_a_missing_library_says_what_to_install(no_wheels, codec, package):
         assert tm.frontswap(0).store(0, bytes(range(256)) * 16)
 
 
+@pytest.mark.parametrize("name", ["none", "lzo", "", None, 3])
+def test_there_is_no_advice_on_what_is_no_codec_with_a_library(name):
+    with pytest.raises(ValueError, match="lz4, zstd"):
+        tmemstore.codec_advice(name)
+
+
 def test_the_codecs_work_from_the_file_that_is_named():
     for codec in ("lz4", "zstd"):
         with tmemstore.open("1MiB", codec=codec) as tm:

@@ -32,6 +32,12 @@ def test_every_part_is_taken():
     )
 
 
+@pytest.mark.parametrize("text", [None, 5, b"emmc5.1", ["emmc5.1"]])
+def test_what_is_no_text_is_a_type_error(text):
+    with pytest.raises(TypeError, match="string"):
+        EmulatedDevice.parse(text)
+
+
 def test_the_path_of_a_profile_stands_for_a_preset(tmp_path):
     path = tmp_path / "card.json"
     PRESETS["sd-a1"].save(path)

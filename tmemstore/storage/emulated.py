@@ -120,8 +120,11 @@ class EmulatedDevice:
         First a preset or the path of a profile, or figures of one's own: "write=40MB/s,write_iops=2000" (the reads
         like the writes, unless read and read_iops say otherwise; MB are 10^6 bytes, MiB 2^20). Then seed=7, sigma,
         pause_every and pause, and any number of slow=10@2s+3s (ten times slower, from 2 s on, for 3 s) and
-        stall=5s+500ms. Raises `ValueError` that names the part, `ProfileError` for a broken profile.
+        stall=5s+500ms. Raises `ValueError` that names the part, `ProfileError` for a broken profile, `TypeError`
+        for another type.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"an emulated device is described by a string, not by {type(text).__name__}")
         settings: dict[str, Any] = {}
         figures: dict[str, float] = {}
         episodes: list[Episode] = []

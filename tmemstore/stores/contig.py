@@ -70,7 +70,7 @@ class Request:
         raw.covered = self.covered
         raw.no_wait = self.no_wait
         raw.batch_bytes = self.batch_bytes
-        raw.zero = self.zero
+        raw.zero = bool(self.zero)
         self.costs.fill(raw)
         return raw
 

@@ -20,6 +20,8 @@ _PREALLOCATE_MAX_BYTES: Final = 1 << 30
 """A spill file is preallocated up to the region's size, but no larger than this: more would surprise a full disk."""
 
 _SPILL_MIN_BYTES: Final = 2 * PAGE_SIZE
+_END: Final = 2**63
+"""Of times in ns and of file sizes, as the core and the kernel count them."""
 
 DENSER: Final = {"none": "lz4", "lz4": "zstd", "zstd": "none"}
 """The codec of the compress route, by the codec that pages are kept with."""
@@ -76,8 +78,8 @@ def _raise_spill_error(path: str, code: int, info: Any) -> None:
 
 def _timeout_ns(io_timeout: int | str) -> int:
     timeout_ns = parse_time_ns(io_timeout)
-    if timeout_ns <= 0:
-        raise ValueError(f"io_timeout must be positive, not {io_timeout}")
+    if not 0 < timeout_ns < _END:
+        raise ValueError(f"io_timeout is a positive time of less than 2**63 ns, not {io_timeout}")
     return timeout_ns
 
 
@@ -135,9 +137,12 @@ def open_store(
     config.spill_buffered = not spill_direct
     config.spill_preallocate_bytes = min(region.size_bytes, _PREALLOCATE_MAX_BYTES)
     if spill_limit is not None:
-        config.spill_limit_bytes = parse_pages(spill_limit, "spill_limit") * PAGE_SIZE
-        if config.spill_limit_bytes < _SPILL_MIN_BYTES:
-            raise ValueError(f"spill_limit must be at least {_SPILL_MIN_BYTES} bytes: a header and a page")
+        limit_bytes = parse_pages(spill_limit, "spill_limit") * PAGE_SIZE
+        if not _SPILL_MIN_BYTES <= limit_bytes < _END:
+            raise ValueError(
+                f"spill_limit must be at least {_SPILL_MIN_BYTES} bytes, a header and a page, and less than 2**63"
+            )
+        config.spill_limit_bytes = limit_bytes
         config.spill_preallocate_bytes = min(config.spill_preallocate_bytes, config.spill_limit_bytes)
     path_bytes = ffi.NULL if path is None else ffi.new("char[]", os.fsencode(path))
     config.spill_path = path_bytes

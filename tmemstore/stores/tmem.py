@@ -29,6 +29,9 @@ _WAITING: Final = lib.TMS_WAITING
 _MISS: Final = lib.TMS_MISS
 
 _POOL_MAX: Final = 2**32 - 1
+_EVER: Final = 2**64 - 1
+_ERRNO_MAX: Final = 4095
+"""Of Linux."""
 
 
 @functools.cache
@@ -316,10 +319,12 @@ class TmemStore:
 
         `error`: the errno that a READ or WRITE ends with (WRITE with 0: the write is lost but reported as done).
         `delay_ns`: how long the thread that hits the site is held up. For tests of this library and of what is built
-        on it.
+        on it. `ValueError`, `TypeError` for another site, or for less than 0.
         """
-        times = 2**64 - 1 if count is None else count
-        check(lib.tms_fault_arm(self.handle, FaultSite(site), skip, times, error, delay_ns))
+        hits = (("skip", skip), ("count", _EVER if count is None else count))
+        passed, times = (buffers.integer(name, value, _EVER) for name, value in hits)
+        errno, delay_ns = buffers.integer("error", error, _ERRNO_MAX), buffers.integer("delay_ns", delay_ns, _EVER)
+        check(lib.tms_fault_arm(self.handle, FaultSite(site), passed, times, errno, delay_ns))
 
     def fault_fired(self, site: FaultSite) -> int:
         """How often the site has fired since it was armed."""
