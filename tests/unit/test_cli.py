@@ -133,8 +133,9 @@ class TestStreams:
         assert done.stderr.count("\n") == 1
         assert "standard output cannot be written to (No space left on device)" in done.stderr
 
-    def test_an_output_that_was_closed_is_one_sentence_and_an_exit_code(self):
-        command = [*COMMAND, "--version"]
+    @pytest.mark.parametrize("argument", ["--version", "--help"])
+    def test_an_output_that_was_closed_is_one_sentence_and_an_exit_code(self, argument):
+        command = [*COMMAND, argument]
         done = subprocess.run(
             ["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, check=False, timeout=60
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -48,12 +47,13 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong in one line and exit with code 2."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
-    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        """Print help and complaints as results and remarks are, so that a full disk is met in one place."""
-        if file is None or file is sys.stderr:
-            output.remark(message.rstrip("\n"))
-        else:
-            output.write(message)
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:  # noqa: ARG002 - argparse's signature
+        """Print the help as a result is, so that a full or closed output is met in one place."""
+        output.write(self.format_help())
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:  # noqa: ARG002
+        """Print complaints, all that is left, as remarks are."""
+        output.remark(message.rstrip("\n"))
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
