@@ -38,6 +38,7 @@ HELPS = {
     "help-compare": ["compare"],
     "help-convert": ["convert"],
     "help-doctor": ["doctor"],
+    "help-replay": ["replay"],
     "help-report": ["report"],
     "help-tune": ["tune"],
 }

@@ -372,3 +372,12 @@ def test_the_schemas_are_those_that_are_written():
     drivers = {"tmemstore.peers/1", "tmemstore.traces/1"}
     schemas = {eviction.SCHEMA, deadline.SCHEMA, ops.SCHEMA, copy_bench.SCHEMA, tuner.SCHEMA, outcome.SCHEMA, *drivers}
     assert set(figures._READERS) == schemas
+
+
+def test_the_help_names_every_figure_of_the_recorded_results(capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+    help_text = capsys.readouterr().out
+    for path in RESULTS.rglob("*.json"):
+        for row in figures.read(str(path)).rows.values():
+            assert all(f" {metric}" in help_text for metric in row.figures), path

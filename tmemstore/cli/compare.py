@@ -25,12 +25,15 @@ metrics:
   ops       ours, floor, figure: as in the table of bench ops
   copy      mb_per_s, against_off, p99, copy: as in the table of bench copy
   tune      p50, p99, max, saved, bytes_written, miss_rate, late
+  replay    cleancache_hits, frontswap_hits, refused, bytes_written, saved,
+            miss_rate (refused, aborted or late), p50, p99, max
   peers     cpu, hits: of bench/peers.py
+  traces    events, saved, adaptive, cleancache_hits: of bench/traces.py
 
   More is worse, but of MB/s, mb_per_s, against_off, in_use, frontswap, saved,
-  hits and what has a least for a goal. A figure within noise has not got worse;
-  one that is 0 in the baseline and not in the candidate has by more than any
-  percentage, and one that is gone too.
+  adaptive, events, all hits and what has a least for a goal. A figure within
+  noise has not got worse; one that is 0 in the baseline and not in the
+  candidate has by more than any percentage, and one that is gone too.
 
 examples:
   tmemstore compare before/eviction.json after/eviction.json

@@ -19,9 +19,11 @@ EXIT_CODES = """\
 exit codes:
   0  fine (an allocation that was refused is fine)
   1  an allocation was aborted or late, a figure got worse than --fail allows,
-     tune found no setting, or tmemstore has a defect
+     tune found no setting, or --verify that it does not hold, or tmemstore has
+     a defect
   2  wrong usage, or input that is unreadable, foreign or malformed
-  3  the environment lacks something, or standard output cannot be written to"""
+  3  the environment lacks something, or standard output cannot be written to
+  130, 143  ended by Ctrl-C, by SIGTERM"""
 
 _WIDTH = 80
 _HELP_COLUMN = 22
