@@ -132,6 +132,12 @@ class TestTarget:
             with pytest.raises(tmemstore.SpillError, match="cannot calibrate there"), target.open_target(path, 4096):
                 pass
 
+    def test_what_no_store_would_open_is_refused(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", "/dev/null"):
+            with pytest.raises(tmemstore.SpillError, match="cannot calibrate there"), target.open_target(path, 4096):
+                pass
+
     def test_a_full_file_system_is_refused_before_anything_is_written(self, tmp_path):
         with pytest.raises(tmemstore.SpillError, match="free"), target.open_target(tmp_path, 1 << 62):
             pass

@@ -83,9 +83,12 @@ def _take_device(path: str, *, overwrite: bool) -> None:
 
 
 def _scratch(path: str, size_bytes: int) -> int:
-    if Path(path).is_symlink():
+    here = Path(path)
+    if here.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    folder = path if Path(path).is_dir() else os.path.dirname(path) or "."  # noqa: PTH120 - "a/b/.." stays as it is
+    if here.exists() and not here.is_file() and not here.is_dir():  # a pipe, or /dev/null: no store opens it
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    folder = path if here.is_dir() else os.path.dirname(path) or "."  # noqa: PTH120 - "a/b/.." stays as it is
     room = os.statvfs(folder)
     if room.f_bavail * room.f_frsize < size_bytes:
         raise SpillError(f"{folder} has less than {format_size(size_bytes)} free; free some space, or lower the limit")
