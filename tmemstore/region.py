@@ -35,7 +35,7 @@ def _available_bytes() -> int | None:
         return None
 
 
-def _notes(info: Any, *, wants_hugetlb: bool) -> tuple[str, ...]:
+def _notes(info: Any) -> tuple[str, ...]:
     notes = []
     if info.hugetlb_errno:
         notes.append(
@@ -44,7 +44,7 @@ def _notes(info: Any, *, wants_hugetlb: bool) -> tuple[str, ...]:
         )
     if info.hugepage_errno:
         notes.append(f"no transparent huge pages ({os.strerror(info.hugepage_errno)}): copies into the area are slower")
-    elif not wants_hugetlb and _THP.exists() and "[never]" in _THP.read_text():
+    elif not info.hugetlb and _THP.exists() and "[never]" in _THP.read_text():
         notes.append(f"transparent huge pages are off: write madvise to {_THP}; copies into the area are slower")
     if info.mlock_errno:
         notes.append(
@@ -121,7 +121,7 @@ class Region:
         self.copy_variant: str = text(info.copy_variant)
         self.hugetlb: bool = info.hugetlb
         self.mlocked: bool = info.mlocked
-        self.notes: tuple[str, ...] = _notes(info, wants_hugetlb=info.hugetlb)
+        self.notes: tuple[str, ...] = _notes(info)
 
     @property
     def handle(self) -> Any:

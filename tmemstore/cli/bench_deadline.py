@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 from typing import Any
 
 from tmemstore.cli import output, results, storage, store_options
@@ -147,26 +146,14 @@ def _name(text: str) -> str:
 def run(options: argparse.Namespace) -> int:
     """Run and report; returns 0, or 1 if an allocation was aborted or late."""
     from tmemstore.bench import deadline
+    from tmemstore.report.deadline import deadline_table
 
     arguments = _arguments(options)
     name = f"deadline-{options.name or options.scenario}.json"
     results.prepare(options.out, name)
     with output.progress(wanted=not options.quiet) as show, storage.contract_errors():
         document = deadline.run(arguments, show)
-    document["command"] = shlex.join(["tmemstore", *options.command_line])
-    try:
-        results.save(document, options.out / name)
-    except OSError as error:
-        raise results.not_writable(options.out, error) from error
-    if options.format == "json":
-        output.write(output.json_text(document))
-    else:
-        from tmemstore.report.deadline import deadline_table
-
-        output.write(deadline_table(document))
-    if not options.quiet:
-        output.remark(f"wrote {options.out / name}")
-        output.remarks_of(document)
+    results.deliver(document, options, options.out / name, deadline_table)
     return exit_code(document)
 
 

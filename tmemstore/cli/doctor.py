@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from tmemstore.cli import output
-from tmemstore.cli.usage import EXIT_CODES, one_of
+from tmemstore.cli.usage import EXIT_CODES, add_format
 
 SCHEMA = "tmemstore.doctor/1"
 
@@ -45,13 +45,7 @@ def add_parser(commands: Any) -> None:
         metavar="PATH",
         help="spill file, block device or folder to look at (default: the current folder)",
     )
-    parser.add_argument(
-        "--format",
-        type=one_of("table", "json"),
-        default="table",
-        metavar="FORM",
-        help="what goes to standard output: table or json (default: table)",
-    )
+    add_format(parser.add_argument)
     parser.set_defaults(run=run)
 
 

@@ -20,7 +20,6 @@ from tmemstore.trace.readers.opening import Wanted, open_input
 from tmemstore.units import PAGE_SIZE, format_size
 
 SCHEMA: Final = "tmemstore.convert/1"
-NO_PAGE_CACHE: Final = 0
 
 Progress = Callable[[str, float], None]
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from tmemstore.controller import config
 from tmemstore.controller.contract import Contract, ContractError
+from tmemstore.controller.policy import WRITEBACKS
 from tmemstore.rates import SURE
 from tmemstore.trace.format import open_trace
 from tmemstore.trace.settings import Settings
@@ -21,7 +22,6 @@ from tmemstore.tuning.sweep import TUNED, Show, Source, State, job_text, run_job
 from tmemstore.units import format_size
 
 SCHEMA: Final = "tmemstore.tune/1"
-WRITEBACKS: Final = ("back", "behind", "through")
 STEP: Final = 5
 VERIFY_NS: Final = 60 * 10**9
 """A real run is not to take longer than this; a longer trace is compressed in time."""
