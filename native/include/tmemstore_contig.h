@@ -219,6 +219,7 @@ struct tms_ghosts {
 	uint64_t units[2];      /* of 64 bytes, of the pages that are known now */
 	uint64_t units_most[2]; /* at any time */
 	uint64_t accesses;  /* puts and gets of both kinds, all of them */
+	uint64_t let_in;    /* pages of both kinds that were, since it was set */
 	uint64_t rate_ppb;  /* keys that are sampled, in 10^9; 0: none */
 };
 /* How many frames of the region its sample is to stand for; 0, as a new store has it: none.  Forgets what was seen. */

@@ -36,6 +36,7 @@ struct ghost {
 	void *memory;
 	struct ghost_stack stack[GHOST_KINDS];
 	struct tms_ghosts seen;
+	uint64_t let_in_before; /* pages that the store had let in when it was set: the store's to keep */
 };
 
 /* Looks at nothing. */

@@ -48,6 +48,11 @@ int tms_set_filter(tms_store *store, const struct tms_filter *filter)
 	return code;
 }
 
+static uint64_t let_in(const struct tms_stats *stats)
+{
+	return stats->clean_puts + stats->swap_stores;
+}
+
 int tms_set_ghosts(tms_store *store, uint32_t sampled_frames)
 {
 	int code = store_enter(store);
@@ -55,6 +60,8 @@ int tms_set_ghosts(tms_store *store, uint32_t sampled_frames)
 	if (code)
 		return code;
 	code = ghost_set(&store->held.ghost, store->held.region->frames.frames, sampled_frames) ? TMS_OK : TMS_E_NO_MEMORY;
+	if (code == TMS_OK)
+		store->held.ghost.let_in_before = let_in(&store->held.stats);
 	store_leave(store);
 	return code;
 }
@@ -77,8 +84,9 @@ int tms_ghosts(tms_store *store, struct tms_ghosts *ret)
 	if (code)
 		return code;
 	ghost_read(&store->held.ghost, &seen);
-	seen.accesses = stats->clean_puts + sum(stats->clean_rejects, TMS_REJECTS) + stats->clean_gets + stats->swap_stores +
+	seen.accesses = let_in(stats) + sum(stats->clean_rejects, TMS_REJECTS) + stats->clean_gets +
 			sum(stats->swap_rejects, TMS_REJECTS) + stats->swap_loads;
+	seen.let_in = let_in(stats) - store->held.ghost.let_in_before;
 	store_leave(store);
 	*ret = seen;
 	return TMS_OK;

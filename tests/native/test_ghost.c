@@ -199,6 +199,8 @@ static void the_store_tells_what_it_saw(void)
 	struct fixture f;
 
 	CHECK_EQ(fixture_open(&f, &setup), TMS_OK);
+	CHECK_EQ(fixture_put(&f, f.clean, 99, 1, 4096), TMS_OK); /* before it looks */
+	CHECK_EQ(fixture_get(&f, f.clean, 99, page), TMS_OK);
 	CHECK_EQ(tms_set_ghosts(f.store, f.region_info.frames > FRAMES ? FRAMES : (uint32_t)f.region_info.frames), TMS_OK);
 	for (uint32_t key = 0; key < 40; key++) {
 		CHECK_EQ(fixture_put(&f, f.clean, key, key + 1, 4096), TMS_OK);
@@ -215,7 +217,8 @@ static void the_store_tells_what_it_saw(void)
 	CHECK_EQ(seen.cold[GHOST_CLEAN], 1);
 	CHECK_EQ(seen.swap_hits[0] + seen.swap_hits[1], 2);
 	CHECK(seen.swap_freed_units[0] + seen.swap_freed_units[1] > 0);
-	CHECK_EQ(seen.accesses, 84);
+	CHECK_EQ(seen.accesses, 86);
+	CHECK_EQ(seen.let_in, 80);
 	CHECK_EQ(seen.units[GHOST_CLEAN], 24 * UNITS_PER_FRAME); /* of object 0 sixteen went */
 	CHECK_EQ(seen.units_most[GHOST_CLEAN], 40 * UNITS_PER_FRAME);
 	CHECK(seen.units[GHOST_SWAP] > 0);

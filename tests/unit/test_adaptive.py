@@ -120,7 +120,7 @@ def seen(clean=(), swap=(), freed=(), pages=(), **fields):
     """Ghosts of BINS bins, four of which make up the region."""
     bins = {"clean": clean, "swap": swap, "swap_freed_units": freed, "swap_pages": pages}
     padded = {name: [*values, *[0] * (BINS - len(values))] for name, values in bins.items()}
-    rest = {"swap_stores": 0, "units": (0, 0), "accesses": 0, "rate_ppb": 10**9, **fields}
+    rest = {"swap_stores": 0, "units": (0, 0), "accesses": 0, "let_in": 0, "rate_ppb": 10**9, **fields}
     for field in Ghosts._fields:
         rest.setdefault(field, (0, 0) if field.startswith("units") else [0] * BINS)
     return Ghosts(**(rest | padded))

@@ -305,11 +305,9 @@ class Controller:
         seen = background.ghosts(self.store)
         if not seen.rate_ppb:
             return None
-        stats = self.store.stats()
         return thrash_of(
             seen,
             frames=self.region.frames,
-            admitted=stats.clean_puts + stats.swap_stores,
             read_ns=self.refault_ns,
             write_ps=self._model.cost.byte_ps,
             percent=self.ratio.frontswap,

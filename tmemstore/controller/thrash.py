@@ -18,9 +18,9 @@ class Thrash(NamedTuple):
     """Refaults within a horizon: gets and loads that the device had to serve, of pages that were there not long ago.
 
     Not long ago: no more pages of its kind than fill the region were used since. `clean`, `swap`: how many, estimated
-    from a sample of the keys. `per_admitted`: both, per page that was let in. `lost_ns`: what reading them took.
-    `percent`: the frontswap share in force. `best_percent`: the one that would have saved most, as far as the sample
-    says; `gain`: so many times as much.
+    from a sample of the keys. `per_admitted`: both, per page that was let in meanwhile. `lost_ns`: what reading them
+    took. `percent`: the frontswap share in force. `best_percent`: the one that would have saved most, as far as the
+    sample says; `gain`: so many times as much.
     """
 
     clean: int
@@ -46,8 +46,8 @@ class Thrash(NamedTuple):
         )
 
 
-def thrash_of(seen: Ghosts, *, frames: int, admitted: int, read_ns: int, write_ps: int, percent: int) -> Thrash:
-    """What a sample says. `admitted`: pages of both kinds that were let in meanwhile. `percent`: the knob in force."""
+def thrash_of(seen: Ghosts, *, frames: int, read_ns: int, write_ps: int, percent: int) -> Thrash:
+    """What a sample says. `frames`: of the region. `percent`: the knob in force."""
     bins = len(seen.clean) // 2
     rate = max(1, seen.rate_ppb)
     clean, swap = (sum(misses[:bins]) * 10**9 // rate for misses in (seen.clean_misses, seen.swap_misses))
@@ -59,7 +59,7 @@ def thrash_of(seen: Ghosts, *, frames: int, admitted: int, read_ns: int, write_p
     return Thrash(
         clean=clean,
         swap=swap,
-        per_admitted=(clean + swap) / admitted if admitted else 0.0,
+        per_admitted=(clean + swap) / seen.let_in if seen.let_in else 0.0,
         lost_ns=(clean + swap) * read_ns,
         percent=percent,
         best_percent=best,

@@ -97,6 +97,7 @@ class Ghosts(NamedTuple):
     units: tuple[int, int]
     units_most: tuple[int, int]
     accesses: int
+    let_in: int
     rate_ppb: int
 
 
@@ -147,7 +148,7 @@ def set_ghosts(store: TmemStore, sampled_frames: int) -> None:
 
 
 def ghosts(store: TmemStore) -> Ghosts:
-    """What was seen since `set_ghosts`."""
+    """What was seen since `set_ghosts`, but for `accesses`, which counts from the opening on."""
     raw = ffi.new("struct tms_ghosts *")
     check(lib.tms_ghosts(store.handle, raw))
     return Ghosts(
@@ -161,6 +162,7 @@ def ghosts(store: TmemStore) -> Ghosts:
         units=(raw.units[0], raw.units[1]),
         units_most=(raw.units_most[0], raw.units_most[1]),
         accesses=raw.accesses,
+        let_in=raw.let_in,
         rate_ppb=raw.rate_ppb,
     )
 
