@@ -65,7 +65,8 @@ class Region:
     `EnvironmentLacks` where there is no memory for it.
 
     Attributes: `size_bytes`, `escape_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`,
-    `copy_variant` (how pages are copied in), `notes`.
+    `copy_variant` (how pages are copied in), `hugetlb` and `mlocked` (whether it has what was asked for),
+    `without_data`, `notes`.
     """
 
     def __init__(

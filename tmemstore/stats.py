@@ -8,7 +8,11 @@ from typing import Any, Final, NamedTuple
 
 
 class Effort(enum.IntEnum):
-    """How far an allocation may go; each level may use all below it."""
+    """How far an allocation may go; each level may use all below it.
+
+    `FREE`: free frames only. `DROP`: clean pages, and frontswap pages that have a copy, are dropped. `MIGRATE`: others
+    are moved in memory, `COMPRESS`: made smaller for that, `PAGE_OUT`: written to the spill file.
+    """
 
     FREE = 0
     DROP = 1
@@ -26,7 +30,11 @@ class Ending(enum.StrEnum):
 
 
 class Place(enum.IntFlag):
-    """Where the data of a key is: bits of `where_many`."""
+    """Where the data of a key is: bits of `where_many`.
+
+    `FILL`: a same-filled page, kept as its value, which takes no frame. `REGION`: in memory, in the region or the
+    escape reserve. `SPILL`: in the spill file; with `REGION` it is a copy.
+    """
 
     ABSENT = 0
     FILL = 1
@@ -35,7 +43,10 @@ class Place(enum.IntFlag):
 
 
 class FaultSite(enum.IntEnum):
-    """Places where a test can make the world fail (`TmemStore.arm_fault`)."""
+    """Places where a test can make the world fail (`TmemStore.arm_fault`): `enum tms_fault_site` of the core's header.
+
+    Those from `BEFORE_DROP` on only hold up the allocating thread, by `delay_ns`.
+    """
 
     ENTRY_ALLOC = 0
     OBJECT_ALLOC = 1
@@ -70,7 +81,7 @@ class Stats:
 
     Sizes are bytes, everything else counts. `*_rejects`, `clean_admits`, `allocs_by_reason`: reason to count;
     `written_by_cause`: cause to bytes; `allocs_within_*`: of `allocs_run` those that took no longer than was said
-    before; `filter_open`: 0 or 1.
+    before; `filter_open`: 0 or 1. `contracts`: the `ContractState` of each, where a `Controller` was asked.
     """
 
     clean_puts: int
@@ -155,10 +166,11 @@ class Window:
     """A run of frames `[start_pfn, end_pfn)` and what was in it when it was looked at.
 
     Objects are frontswap pages that occupy a frame or a part of one; `objects_uncopied` must be moved or written
-    before their frames come free, `objects_copied` have a valid copy in the spill file. The plan: of the uncopied
-    objects `to_migrate` fit into the `room_bytes` elsewhere in memory, `to_page_out` go to the spill file,
-    `to_compress` of both are made smaller first. `predicted_ns`, `p99_ns`, `bound_ns`: by the cost model, the last at
-    the confidence asked for. `bytes_short`: of a refused allocation, what must leave the reserve or get a copy first.
+    before their frames come free, `objects_copied` have a valid copy in the spill file; `frames_clean` are a page each.
+    The plan: of the uncopied objects `to_migrate` fit into the `room_bytes` elsewhere in memory, `to_page_out` go to
+    the spill file, `to_compress` of both are made smaller first. `predicted_ns`, `p99_ns`, `bound_ns`: by the cost
+    model, the last at the confidence asked for. Of an allocation that is refused for time, `bytes_short`: what must
+    leave the reserve or get a copy first; `served_ns`: of the write that the device is at, what is behind it.
     """
 
     start_pfn: int
@@ -199,12 +211,15 @@ class ReclaimReport:
     """What one contiguous allocation did. Times are integer nanoseconds from the call on.
 
     `elapsed_ns`: until the commit point if MET, else until everything was given back. `commit_ns`: the clock at the
-    commit point, 0 if it was never reached. `returned_ns`: as the core is left. `waited_ns`: in timed waits for the
-    device. `paged_out`: objects written to the spill file by this call, `bytes_written` with them, complete or not if
-    it was aborted; `copied_dropped`: objects that had a copy before; `migrated_inside`, `migrated_reserve`: objects
-    moved to other frames of the region, to the escape reserve; `compressed`: of these and the paged out those made
-    smaller first; `clean_evicted`: clean pages outside the window that made room. `starved`: the thread was kept off
-    the CPU for longer than its slack. `recovery_ns`: refused as recovering, the time until it would be met.
+    commit point, 0 if it was never reached. `returned_ns`: as the core is left. `cpu_ns`: of the calling thread.
+    `waited_ns`: in timed waits for the device. `write_ns`, `drop_ns`, `zero_ns`: until every object had left or had a
+    copy, then in the drop pass, then in zeroing. `reason`: why it was refused or aborted, else "none". `clean_dropped`:
+    clean pages of the window. `paged_out`: objects written to the spill file by this call, `bytes_written` with them,
+    complete or not if it was aborted; `copied_dropped`: objects that had a copy before; `migrated_inside`,
+    `migrated_reserve`: objects moved to other frames of the region, to the escape reserve; `compressed`: of these and
+    the paged out those made smaller first; `clean_evicted`: clean pages outside the window that made room. `starved`:
+    the thread was kept off the CPU for longer than its slack. `recovery_ns`: refused as recovering, the time until it
+    would be met.
     """
 
     ending: Ending
@@ -273,7 +288,11 @@ _REPORT_NAMES: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class SpillInfo:
-    """How the spill file was opened. `direct`: O_DIRECT is in use; `note` says in words what is not as it could be."""
+    """How the spill file was opened. `direct`: O_DIRECT is in use; `note` says in words what is not as it could be.
+
+    `path`: "RAM" for an emulated device without a file. `size_bytes`: of a block device, 0 for a file, which grows.
+    `created`: the file was not there before; `reused`: it was a spill file of an earlier run, whose pages are gone.
+    """
 
     path: str
     direct: bool

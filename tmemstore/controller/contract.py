@@ -39,7 +39,8 @@ class Contract:
 
     `size`: bytes or "64MiB", a page multiple, counted in whole chunks of 2 MiB. `deadline`: ns or "50ms". `kind`:
     "soft", kept with the probability `confidence` (a fraction, 0.5 to below 1), or "hard", kept whatever the device
-    does. `zero`: the range is asked for zeroed. Raises `ValueError`, `TypeError`.
+    does. `zero`: the range is asked for zeroed. Attributes besides: `frames` and `deadline_ns`, size and deadline as
+    numbers. Raises `ValueError`, `TypeError`.
     """
 
     size: int | str

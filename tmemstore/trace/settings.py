@@ -31,10 +31,10 @@ class Settings:
 
     `storage`: a preset, a profile's path or "emulate:..."; with `real` the store has real memory and real time, over
     the file `spill` or, without one, over the emulated device. `only`: events of this kind alone. `frontswap_percent`:
-    the knob, or "auto". `allocate`: when the area is wanted back; None: if there is a contract, its size, at random
-    times (see `schedule.random`). `time_scale`: times of the trace are multiplied by it. `rate`: events a second, in
-    place of the trace's own times. `seed`: of sizes, of allocations and of the device, unless `storage` names one.
-    `admission_filter`: as for `tmemstore.open`. Raises `ValueError`, `TypeError`.
+    the knob, "auto" or "adaptive". `allocate`: when the area is wanted back; None: if there is a contract, its size, at
+    random times (see `schedule.random`). `time_scale`: times of the trace are multiplied by it. `rate`: events a
+    second, in place of the trace's own times. `seed`: of sizes, of allocations and of the device, unless `storage`
+    names one. `admission_filter`: as for `tmemstore.open`. Raises `ValueError`, `TypeError`.
     """
 
     region_bytes: int
