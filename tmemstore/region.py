@@ -56,13 +56,13 @@ def _notes(info: Any) -> tuple[str, ...]:
 class Region:
     """A contiguous area, reserved and populated once, that a `TmemStore` lends to pages.
 
-    `size`: bytes or "256MiB", a multiple of 4096, from 1 MiB up to what the machine has (less than 256 GiB).
-    `escape`: size of the escape reserve, RAM outside the area that reclaim may fill; a multiple of 4096, 0 for none.
-    `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses, `notes` says so and
-    the region goes on without. `copy`: how pages are copied in, "nontemporal" past the cache where the CPU can,
-    "plain" through it; "auto" takes the former from 32 MiB on. `without_data`: for a replay; there is no memory behind
-    it, a store in it knows pages by their sizes only, and ranges have no view. `ValueError` for a wrong size,
-    `EnvironmentLacks` where there is no memory for it.
+    `size`: bytes or "256MiB", a multiple of 4096, from 1 MiB up to what the machine has (less than 256 GiB, the escape
+    reserve included). `escape`: size of the escape reserve, RAM outside the area that reclaim may fill; a multiple of
+    4096, 0 for none. `hugetlb`, `mlock`: ask for reserved huge pages, for locked memory; where the machine refuses,
+    `notes` says so and the region goes on without. `copy`: how pages are copied in, "nontemporal" past the cache where
+    the CPU can, "plain" through it; "auto" takes the former from 32 MiB on. `without_data`: for a replay; there is no
+    memory behind it, a store in it knows pages by their sizes only, and ranges have no view. `ValueError` for a wrong
+    size, `EnvironmentLacks` where there is no memory for it.
 
     Attributes: `size_bytes`, `escape_bytes`, `frames`, `chunks` (of 2 MiB, the last may be short), `base_address`,
     `copy_variant` (how pages are copied in), `hugetlb` and `mlocked` (whether it has what was asked for),
@@ -88,6 +88,11 @@ class Region:
                 f"not {format_size(size_bytes)}"
             )
         reserve_bytes = parse_pages(escape, "escape") * PAGE_SIZE if parse_size(escape) else 0
+        if size_bytes + reserve_bytes >= MAX_BYTES:
+            raise ValueError(
+                f"a region and its escape reserve have less than {format_size(MAX_BYTES)} together, not "
+                f"{format_size(size_bytes)} and {format_size(reserve_bytes)}"
+            )
         available = None if without_data else _available_bytes()
         if available is not None and size_bytes + reserve_bytes > available:
             with_reserve = f" and an escape reserve of {format_size(reserve_bytes)} do" if reserve_bytes else " does"

@@ -208,6 +208,7 @@ def test_the_table_has_80_columns(document):
     [
         (["--jobs", "sleep"], "stream, zipf, tree, compile"),
         (["--region", "4MiB"], "8MiB"),
+        (["--region", "256GiB"], "less than 256 GiB"),
         (["--cache", "8388609"], "multiple"),
         (["--rounds", "3"], "at least 7"),
         (["--refault", "soon"], "soon"),

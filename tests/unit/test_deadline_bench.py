@@ -295,6 +295,7 @@ class TestScenarios:
             ({"gap_ns": 10**18}, "--gap"),
             ({"deadline_ns": 2**62}, "a day or more"),
             ({"region_bytes": 256 << 30}, "less than 256 GiB"),
+            ({"escape_bytes": 256 << 30}, "--escape 256GiB; it must be less than 256 GiB"),
             ({"storage": "real"}, "must be emulated"),
             ({"storage": "real", "virtual": False, "scenario": "slower"}, "needs an emulated one"),
         ],

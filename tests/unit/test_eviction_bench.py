@@ -222,6 +222,8 @@ class TestSupply:
         ({"sizes_bytes": ()}, "names no size"),
         ({"sizes_bytes": (0,)}, "--size is 0 bytes"),
         ({"sizes_bytes": (1 << 40,)}, "larger than the region"),
+        ({"region_bytes": 256 << 30}, "less than 256 GiB"),
+        ({"escape_bytes": 256 << 30}, "--escape 256GiB; it must be less than 256 GiB"),
         ({"ratios": (101,)}, "0 to 100"),
         ({"ratios": ()}, "0 to 100"),
         ({"repeats": 0}, "at least 1"),

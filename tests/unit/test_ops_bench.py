@@ -132,6 +132,7 @@ class TestCommand:
             (["--groups", "memory,speed"], "'speed' is no group; choose of memory"),
             (["--rounds", "3"], "'3' is not a whole number of at least 7"),
             (["--region", "64MiB"], "--region must be at least 256MiB"),
+            (["--region", "256GiB"], "less than 256 GiB"),
         ],
     )
     def test_wrong_usage(self, arguments, message, tmp_path, capsys):

@@ -24,6 +24,12 @@ def test_a_size_that_cannot_be_is_refused(size):
         tmemstore.Region(size)
 
 
+@pytest.mark.parametrize("without_data", [False, True])
+def test_a_reserve_that_cannot_be_is_refused_by_name(without_data):
+    with pytest.raises(ValueError, match="escape reserve have less than 256GiB together"):
+        tmemstore.Region("1MiB", escape="256GiB", without_data=without_data)
+
+
 def test_a_region_beyond_the_machine_is_refused_before_it_is_touched():
     with pytest.raises(tmemstore.EnvironmentLacks, match="smaller"):
         tmemstore.Region("255GiB")

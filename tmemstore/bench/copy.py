@@ -57,6 +57,7 @@ class Arguments:
         for name, size in (("--region", self.region_bytes), ("--cache", self.cache_bytes)):
             if size < _LEAST_BYTES or size % PAGE:
                 raise ValueError(f"{name} must be a multiple of 4 KiB and at least 8MiB")
+        supply.check_region(self.region_bytes)
         if self.rounds < LEAST_ROUNDS:
             raise ValueError(f"--rounds must be at least {LEAST_ROUNDS}: a median of fewer says little")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,6 @@ class Job:
     steps: tuple[tuple[tuple[Request, ...], Callable[[], None] | None], ...]
     reuses: bool = True
     once: bool = False
-    notes: tuple[str, ...] = field(default=())
 
 
 def stream(pages: int) -> Job:

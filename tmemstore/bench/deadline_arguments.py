@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tmemstore.bench import supply
 from tmemstore.bench.arena import PAGE
 from tmemstore.bench.pages import LIVE
 
@@ -16,8 +17,6 @@ CHUNK = 2 << 20
 _NEEDS_EMULATION = ("slower", "stalls")
 """These make the device bad, which can be done to a model only."""
 _MOST_THREADS = 64
-_REGION_END = 256 << 30
-"""What `tmemstore.Region` refuses from here on."""
 _LONGEST_NS = 86_400 * 10**9
 
 
@@ -77,8 +76,7 @@ class Arguments:
                 f"--contract asks for {self.contract_bytes >> 20} MiB of a region of {self.region_bytes >> 20} MiB; "
                 "take a larger --region or a smaller contract"
             )
-        if self.region_bytes >= _REGION_END:
-            raise ValueError(f"--region is {self.region_bytes >> 30} GiB; it must be less than {_REGION_END >> 30} GiB")
+        supply.check_region(self.region_bytes, self.escape_bytes)
         if self.deadline_ns <= 0:
             raise ValueError("--contract names no time; write for example 64MiB:50ms:hard")
         if self.deadline_ns >= _LONGEST_NS:

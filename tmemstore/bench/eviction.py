@@ -75,6 +75,7 @@ class Arguments:
             raise ValueError(f"--region {_size(self.region_bytes)} is too small; it must be at least 1 MiB")
         if self.escape_bytes < 0 or self.escape_bytes % PAGE:
             raise ValueError(f"--escape is {self.escape_bytes} bytes; it must be a multiple of {PAGE}")
+        supply.check_region(self.region_bytes, self.escape_bytes)
         if max(self.sizes_bytes) > self.region_bytes:
             raise ValueError(
                 f"--size {_size(max(self.sizes_bytes))} is larger than the region, {_size(self.region_bytes)}; "

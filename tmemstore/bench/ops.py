@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tmemstore.bench import machine, ops_device, ops_memory, ops_packed, ops_reclaim, ops_start
+from tmemstore.bench import machine, ops_device, ops_memory, ops_packed, ops_reclaim, ops_start, supply
 from tmemstore.bench.ops_rows import Row
 from tmemstore.bench.ops_store import Source
 from tmemstore.bench.pages import LIVE, open_pages
@@ -45,6 +45,7 @@ class Arguments:
             raise ValueError(f"{unknown[0]!r} is no group of operations; choose of {', '.join(GROUPS)}")
         if self.region_bytes < 4 * ops_reclaim.WINDOW_BYTES:
             raise ValueError("--region must be at least 256MiB: it stands for one that no cache holds")
+        supply.check_region(self.region_bytes)
         if self.rounds < LEAST_ROUNDS:
             raise ValueError(f"--rounds must be at least {LEAST_ROUNDS}: a median of fewer says little")
 

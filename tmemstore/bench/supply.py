@@ -1,4 +1,4 @@
-"""What the eviction bench needs before it starts: enough pages, enough memory, a place for the spill file."""
+"""What a bench needs before it starts: a region that can be, enough pages and memory, a place for the spill file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,21 @@ _MOST_PAGES_PER_FRAME = 16
 _PROBE_BYTES = 16 << 20
 _CHILDREN_BYTES = 512 << 20
 _LIKELY_PAGES_PER_FRAME = 4
+_REGION_END = 256 << 30
+"""What `tmemstore.Region` refuses from here on, the escape reserve included."""
 
 
 def spare_pages(region_frames: int) -> int:
     """Return how many pages of each kind are held back, so that a history can replace pages by others."""
     return max(64, region_frames // 64)
+
+
+def check_region(region_bytes: int, escape_bytes: int = 0) -> None:
+    """Raise ValueError, naming the argument, for a region and an escape reserve that are larger than any can be."""
+    if region_bytes + escape_bytes >= _REGION_END:
+        size = tmemstore.units.format_size
+        reserve = f" and --escape {size(escape_bytes)}" if escape_bytes else ""
+        raise ValueError(f"--region is {size(region_bytes)}{reserve}; it must be less than {_REGION_END >> 30} GiB")
 
 
 def check_memory(region_bytes: int, ratios: Sequence[int], pages: str) -> None:

@@ -61,11 +61,11 @@ def add_load(add: Any) -> None:
 
 
 def factor(text: str) -> float:
-    """Return a number above 0; raises ValueError."""
+    """Return a number above 0, at most 1e9; raises ValueError."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value <= 1e9:  # noqa: PLR2004 - no trace is that long
-        raise ValueError(f"{text!r} is no number above 0")
+        raise ValueError(f"{text!r} is no number above 0 and at most 1e9")
     return value
