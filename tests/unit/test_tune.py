@@ -231,10 +231,13 @@ class TestCommand:
 
     def test_if_nothing_holds_it_ends_with_1_and_leaves_no_config(self, trace, tmp_path, capsys):
         (tmp_path / "bench-results").mkdir()
-        (tmp_path / "bench-results" / "tune.toml").write_text("of an earlier run", encoding="utf-8")
+        old = [tmp_path / "bench-results" / name for name in ("tune.toml", "tune.svg", "tune.png", "tune-curves.svg")]
+        for path in old:
+            path.write_text("of an earlier run", encoding="utf-8")
         assert main([*TUNE, "--trace", str(trace), "--contract", "2M:10us:soft", "--step", "100"]) == 1
         assert capsys.readouterr().out.startswith("No setting gives back 2 MiB within 10 us")
         assert not (tmp_path / "bench-results" / "tune.toml").exists()
+        assert not [path for path in old if path.exists() and path.read_bytes() == b"of an earlier run"]
 
     def test_lists_are_swept(self, trace, capsys):
         lists = ["--writeback", "behind", "--codec", "lz4,none", "--eviction", "lru,fifo,lru", "--admission", "on,off"]

@@ -15,6 +15,8 @@ from tmemstore.cli.usage import EXIT_CODES, UsageError, add_output, one_of, seve
 
 _NAME = "tune"
 _STATE = "tune.rows.jsonl"
+_MAYBE = ("tune.toml", *(f"{picture}.{kind}" for picture in ("tune", "tune-curves") for kind in ("svg", "png")))
+"""What a run does not write if nothing holds, or without matplotlib."""
 _ALL = 100
 _WRITEBACKS = ("back", "behind", "through")
 _CODECS = ("lz4", "zstd", "none")
@@ -207,11 +209,11 @@ def _deliver(document: dict[str, Any], options: argparse.Namespace) -> None:
         results.save(document, options.out / f"{_NAME}.json")
         written = [options.out / f"{_NAME}.json"]
         config, text = options.out / f"{_NAME}.toml", toml(document)
+        for name in _MAYBE:  # of an earlier run: they would not be this one's
+            (options.out / name).unlink(missing_ok=True)
         if text is not None:
             config.write_text(text, encoding="utf-8")
             written.append(config)
-        else:
-            config.unlink(missing_ok=True)  # of an earlier run: it would not be this one's
         try:
             written += [path for drawing in drawings_of(document) for path in drawing.save(options.out)]
         except EnvironmentLacks as error:
