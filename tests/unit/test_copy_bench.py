@@ -27,6 +27,11 @@ def lines(text):
 # ---- the page cache ------------------------------------------------------------------------------
 
 
+def test_a_disk_without_room_for_the_files_is_said():
+    with pytest.raises(tmemstore.EnvironmentLacks, match="make room"):
+        Disk("/dev/full", 300)
+
+
 def test_a_page_is_read_once_while_it_is_here(disk):
     cache = PageCache(disk, [0], 20, None)
     cache.read(0, 0, 10)

@@ -29,19 +29,18 @@ _WRITE_PAGES = 1024
 class Disk:
     """A file of so many pages on a device, each of which tells its number; read past the kernel's page cache.
 
-    Raises EnvironmentLacks where the file system cannot do that.
+    Raises EnvironmentLacks where the file system cannot do that, or has no room for it.
     """
 
     def __init__(self, path: str, pages: int) -> None:
         self.pages = pages
-        with Path(path).open("wb") as file:
-            for begin in range(0, pages, _WRITE_PAGES):
-                numbers = np.arange(begin, min(pages, begin + _WRITE_PAGES), dtype=np.uint64)
-                words = (numbers[:, None] * _SPREAD) ^ np.arange(_WORDS, dtype=np.uint64) * _SPREAD
-                words[:, 0] = numbers
-                file.write(words.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            _write_numbered(path, pages)
+        except OSError as error:
+            raise tmemstore.EnvironmentLacks(
+                f"{path} cannot be written ({error.strerror}), {pages * PAGE >> 20} MiB to read from; make room, take "
+                "a smaller --region, or name a folder on another disk with --out"
+            ) from error
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
         except OSError as error:
@@ -57,6 +56,17 @@ class Disk:
     def close(self) -> None:
         """Close it."""
         os.close(self._fd)
+
+
+def _write_numbered(path: str, pages: int) -> None:
+    with Path(path).open("wb") as file:
+        for begin in range(0, pages, _WRITE_PAGES):
+            numbers = np.arange(begin, min(pages, begin + _WRITE_PAGES), dtype=np.uint64)
+            words = (numbers[:, None] * _SPREAD) ^ np.arange(_WORDS, dtype=np.uint64) * _SPREAD
+            words[:, 0] = numbers
+            file.write(words.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @dataclass(slots=True)
