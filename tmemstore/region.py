@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import sys
 import weakref
@@ -140,7 +142,8 @@ class Region:
         """A buffer over `[start_pfn, start_pfn + frames)`. The mapping lives at least as long as the buffer."""
         handle = self.handle
         address = ffi.cast("uint8_t *", lib.tms_region_address(handle, start_pfn))
-        return ffi.buffer(ffi.gc(address, lambda _address, _keep=handle: None), frames * PAGE_SIZE)
+        # What keeps the mapping is called in the end, and must be no Python: an interrupt in it would be swallowed.
+        return ffi.buffer(ffi.gc(address, functools.partial(operator.is_, handle)), frames * PAGE_SIZE)
 
     def close(self) -> None:
         """Gives the memory back, once no store and no view of the region is left. Closing twice is fine."""
@@ -154,8 +157,9 @@ class _Loan(weakref.ref[Any]):
     they hold, beyond their return, and the range would seem to be in use.
     """
 
-    __slots__ = ("free",)
+    __slots__ = ("ending", "free")
     free: Callable[[], None]
+    ending: bool
     _open: ClassVar[dict[int, _Loan]] = {}
     """A loan outlives its range where a buffer does. By id: a weak reference is no good key once its target is gone."""
 
@@ -164,6 +168,7 @@ class _Loan(weakref.ref[Any]):
         """A loan of what `view` shows."""
         loan = cls(view.obj, cls._ended)
         loan.free = free
+        loan.ending = False
         cls._open[id(loan)] = loan
         return loan
 
@@ -171,11 +176,25 @@ class _Loan(weakref.ref[Any]):
     def ended(self) -> bool:
         return id(self) not in self._open
 
+    def catch_up(self) -> None:
+        """For whoever has just let go of the exporter: does what Ctrl-C kept `_ended` from, and raises it.
+
+        Python swallows what is raised in a callback: the range would stay out, and the interrupt be lost.
+        """
+        if not self.ended and not self.ending:
+            self._ended(self)
+            raise KeyboardInterrupt
+
     @staticmethod
     def _ended(loan: _Loan) -> None:
-        del _Loan._open[id(loan)]
-        if not sys.is_finalizing():
-            loan.free()
+        loan.ending = True
+        try:
+            if not sys.is_finalizing():
+                loan.free()  # a second time it frees nothing: a handle is used once
+            number = id(loan)
+            del _Loan._open[number]  # last, and no call: behind it no interrupt is looked for
+        finally:
+            loan.ending = False
 
 
 class ContigRange:
@@ -221,6 +240,7 @@ class ContigRange:
         try:
             self._view = memoryview(self._loan())  # type: ignore[arg-type]
         except TypeError:  # it is None: nobody else had the memory, and the loan ended with the view
+            self._loan.catch_up()
             return
         raise PoolError(_IN_USE)
 

@@ -1,6 +1,7 @@
 """The region by itself: its size, what the machine refuses, and who keeps its memory alive."""
 
 import gc
+import sys
 
 import numpy as np
 import pytest
@@ -88,3 +89,28 @@ def test_a_range_that_nobody_can_reach_is_given_back():
         del array
         gc.collect()
         assert tm.frame_counts().allocated == 0
+
+
+@pytest.mark.parametrize("name", ["_ended", "_give_back", "closed"])
+def test_an_interrupt_in_the_callback_that_frees_a_range_is_raised_and_the_range_is_back(monkeypatch, name):
+    """Python swallows what is raised in a callback: the range stayed out as long as the store, Ctrl-C was lost."""
+
+    def strike(frame, event, _arg):
+        if event == "call" and frame.f_code.co_name == name:
+            raise KeyboardInterrupt
+
+    swallowed = []
+    monkeypatch.setattr(sys, "unraisablehook", swallowed.append)
+    with tmemstore.open("2MiB", codec="none", storage=tmemstore.CostModel()) as tm:
+        contig = tm.alloc_contig("1MiB")
+        sys.setprofile(strike)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                contig.release()
+        finally:
+            sys.setprofile(None)
+        assert swallowed
+        assert contig.released
+        assert tm.frame_counts().allocated == 0
+        with tm.alloc_contig("2MiB"):
+            pass

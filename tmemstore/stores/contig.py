@@ -101,6 +101,8 @@ def allocate(store: TmemStore, request: Request) -> ContigRange:
     lender = weakref.ref(store)
     raw = ffi.gc(made, lambda report: _give_back(lender, report.range))
     check(lib.tms_alloc_contig(handle, request.to_c(), raw), str(request))
+    if not raw.range:
+        ffi.gc(raw, None)  # an interrupt that strikes in a destructor is swallowed
     slack_ns = max(_STARVED_FLOOR_NS, request.deadline_ns - raw.window.predicted_ns)
     if store.virtual_time:  # which nobody can be kept from
         slack_ns = request.deadline_ns
@@ -113,7 +115,7 @@ def allocate(store: TmemStore, request: Request) -> ContigRange:
             f"{request} was aborted after {after}: {_WHY[report.reason]}; no persistent page is lost, try again", report
         )
     contig = ContigRange(store.region, report, functools.partial(_give_back, lender, raw.range))
-    raw.range = 0
+    ffi.gc(raw, None)
     return contig
 
 
