@@ -3,18 +3,25 @@
  *
  * Laws: 1. a page whose write failed is not stored: its key is absent, as after any rejected put, and
  * whoever stored under a key that is absent in the end is told so.  2. a caller that gives up waiting loses
- * nothing: the page is stored, and its copy is completed whenever it is.
+ * nothing: the page is stored, and its copy is completed whenever it is.  3. the lock is given up now and then, so that
+ * nobody waits for a large batch.
  */
 #include <errno.h>
 
 #include "store.h"
 
+/* Keys looked at in one go, before others get the lock, but for those that go into a batch. */
+#define LOOK_STEP 512
+
 /* What one caller waits for.  Batches under way outlive it with their group. */
 struct through {
 	struct page_out_group *group;
-	uint64_t begun; /* keys looked at */
+	uint64_t begun;  /* keys looked at */
+	uint64_t judged; /* keys whose result is certain: never more than begun */
 	uint64_t until_ns;
 };
+
+enum step { GOES_ON, WAITS, ENDS };
 
 static void forget(tms_store *store, struct tms_wait *wait)
 {
@@ -59,19 +66,21 @@ struct keys {
 	bool *results;
 };
 
-/* With the lock held.  A batch ready for the device with as many of the keys as it takes, or null: all are
- * begun, or no batch is to be had now (*wait), or no block (the group's error). */
+/* With the lock held.  A batch ready for the device with as many of the next keys as it takes, or null: none of them
+ * waits for a copy, or no batch is to be had now (*wait), or no block (the group's error). */
 static struct page_out *next_batch(tms_store *store, struct through *through, const struct keys *keys, bool *wait)
 {
 	struct holdings *held = &store->held;
 	struct page_out *batch = NULL;
 
-	for (; through->begun < keys->n; through->begun++) {
+	for (uint32_t look = LOOK_STEP; through->begun < keys->n && look; through->begun++) {
 		uint64_t i = through->begun;
 		uint32_t id = keys->results[i] ? find(store, keys->pool, keys->objects[i], keys->indexes[i]) : 0;
 
-		if (!id || !entry_waits_for_copy(holdings_entry(held, id)))
+		if (!id || !entry_waits_for_copy(holdings_entry(held, id))) {
+			look--;
 			continue;
+		}
 		if (!batch) {
 			batch = store_take_spare_batch(store);
 			*wait = !batch;
@@ -95,63 +104,65 @@ static struct page_out *next_batch(tms_store *store, struct through *through, co
 	return batch;
 }
 
-/* With the lock held: whether a page of the keys is still being written, by whomever. */
-static bool is_written(const tms_store *store, const struct keys *keys)
-{
-	for (uint64_t i = 0; i < keys->n; i++) {
-		uint32_t id = keys->results[i] ? find(store, keys->pool, keys->objects[i], keys->indexes[i]) : 0;
-
-		if (id && holdings_entry(&store->held, id)->flags & ENTRY_WRITING)
-			return true;
-	}
-	return false;
-}
-
-/* With the lock held, no write of the keys being under way: what has no copy, since writes failed, is rejected
- * after all, and so is what another caller, whose writes failed, has rejected.  False: without an error a page
- * that has no copy was stored over one that has; it is to be written as well. */
-static bool judge(tms_store *store, const struct through *through, const struct keys *keys)
+/* With the lock held, all keys being begun and no write of them under way: of the next keys, what has no copy, since
+ * writes failed, is rejected after all, and so is what another caller, whose writes failed, has rejected.  What is being
+ * written by whomever is waited for.  Without an error a page that has no copy was stored over one that has; it is to be
+ * written as well. */
+static enum step judge(tms_store *store, struct through *through, const struct keys *keys)
 {
 	struct holdings *held = &store->held;
 
-	for (uint64_t i = 0; i < keys->n; i++) {
+	for (uint32_t look = LOOK_STEP; through->judged < keys->n && look; through->judged++, look--) {
+		uint64_t i = through->judged;
 		uint32_t id = keys->results[i] ? find(store, keys->pool, keys->objects[i], keys->indexes[i]) : 0;
 
+		if (id && holdings_entry(held, id)->flags & ENTRY_WRITING)
+			return WAITS;
 		if (!keys->results[i] || (id && !entry_is_only_copy(holdings_entry(held, id))))
 			continue;
-		if (id && !through->group->error)
-			return false;
+		if (id && !through->group->error) {
+			through->begun = i;
+			return GOES_ON;
+		}
 		if (id)
 			shrink_drop(held, id);
 		keys->results[i] = false;
 		held->stats.swap_stores--;
 		held->stats.swap_rejects[TMS_REJECT_SPILL]++;
 	}
-	return true;
+	return through->judged < keys->n ? GOES_ON : ENDS;
+}
+
+/* With the lock held: the next keys, and *batch: what is to be submitted of them. */
+static enum step step(tms_store *store, struct through *through, const struct keys *keys, struct page_out **batch)
+{
+	bool wait = false;
+
+	*batch = next_batch(store, through, keys, &wait);
+	if (wait)
+		return WAITS;
+	if (*batch || through->begun < keys->n)
+		return GOES_ON;
+	return through->group->pending ? WAITS : judge(store, through, keys);
 }
 
 /* Submits what can be.  TMS_WAITING, or TMS_OK: all is over and judged. */
 static int turn(tms_store *store, struct through *through, const struct keys *keys)
 {
-	struct page_out *batch;
-	bool wait = false;
-	bool again;
-	int code;
+	enum step next;
 
 	do {
-		code = store_enter(store);
+		struct page_out *batch;
+		int code = store_enter(store);
+
 		if (code)
 			return code;
-		batch = next_batch(store, through, keys, &wait);
-		code = batch || wait || through->group->pending || is_written(store, keys) ? TMS_WAITING : TMS_OK;
-		again = code == TMS_OK && !judge(store, through, keys);
-		if (again)
-			through->begun = 0;
+		next = step(store, through, keys, &batch);
 		store_leave(store);
 		if (batch)
 			io_submit(store->io, &batch->io);
-	} while (batch || again);
-	return code;
+	} while (next == GOES_ON);
+	return next == WAITS ? TMS_WAITING : TMS_OK;
 }
 
 int tms_write_through(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t *objects, const uint64_t *indexes,

@@ -1,4 +1,7 @@
 /* Stores that return only once the page lies in the spill file as well, on a virtual clock. */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "inside.h"
 
 #define RAW TMS_PAGE_SIZE
@@ -227,6 +230,43 @@ static void a_page_stored_over_anothers_is_not_rejected_for_it(void)
 	}
 }
 
+/* ---- the lock is given up meanwhile ------------------------------------------------------------------------ */
+
+#define LARGE 1000000u
+
+static atomic_bool is_over;
+static uint64_t many_objects[LARGE];
+static uint64_t many_indexes[LARGE];
+static bool many_results[LARGE];
+
+/* How often it got the lock between the first key's result and the last one's. */
+static void *look_in(void *looks)
+{
+	while (!atomic_load(&is_over)) {
+		pthread_mutex_lock(&f.store->lock);
+		*(uint32_t *)looks += !many_results[0] && many_results[LARGE - 1];
+		pthread_mutex_unlock(&f.store->lock);
+	}
+	return NULL;
+}
+
+static void nobody_waits_for_a_large_batch(void)
+{
+	struct tms_wait wait = { .slice_ns = NSEC_PER_SEC };
+	pthread_t other;
+	uint32_t looks = 0;
+
+	open_store(0);
+	memset(many_results, true, sizeof(many_results)); /* and all absent: no device has to do with it */
+	CHECK(!pthread_create(&other, NULL, look_in, &looks));
+	CHECK_EQ(tms_write_through(f.store, f.swap, LARGE, many_objects, many_indexes, many_results, &wait), TMS_OK);
+	atomic_store(&is_over, true);
+	pthread_join(other, NULL);
+	CHECK(!many_results[0] && !many_results[LARGE - 1]);
+	CHECK(looks > 0);
+	fixture_close(&f);
+}
+
 static void what_cannot_be_written_through_is_said(void)
 {
 	struct tms_wait wait = { .slice_ns = 1 };
@@ -257,6 +297,7 @@ int main(void)
 	RUN(what_others_are_writing_already_is_waited_for_and_not_written_twice);
 	RUN(some_batches_are_kept_for_allocations);
 	RUN(a_page_stored_over_anothers_is_not_rejected_for_it);
+	RUN(nobody_waits_for_a_large_batch);
 	RUN(what_cannot_be_written_through_is_said);
 	return check_finish(__FILE__);
 }
