@@ -38,7 +38,8 @@ struct surroundings {
 };
 
 /* The cheapest window for the request that its effort can empty, or the fixed one.  Windows of a chunk
- * and more start at chunks, unless there is no such window.
+ * and more start at chunks, unless there is no such window.  Of smaller ones in a large region the cheapest of those that
+ * the counts of the chunks promise most of.
  * Touches nothing.  TMS_REASON_NONE, or why there is none. */
 enum tms_reason range_propose(const struct range_table *table, const struct tms_alloc_request *request,
 			      const struct surroundings *around, struct tms_window *window);

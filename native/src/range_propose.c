@@ -4,19 +4,7 @@
  * Law: touches nothing.
  * Locks: the store's.
  */
-#include "plan.h"
-#include "range_content.h"
-
-struct search {
-	const struct range_table *table;
-	const struct tms_alloc_request *request;
-	const struct surroundings *around;
-	uint64_t room; /* of the whole region */
-	bool open_seen; /* a window without a taken frame */
-	bool found;
-	struct tms_window *best;
-	uint64_t floor_ns; /* no window can cost less */
-};
+#include "range_search.h"
 
 /* Objects of several classes do not pack without gaps, nor fill the last span of each; raw pages do. */
 #define DENSITY_PERCENT 90
@@ -40,13 +28,12 @@ static uint64_t room_of(const struct search *search, const struct content *conte
 	return inside + search->around->reserve_bytes_free;
 }
 
-/* With a deadline what can be guaranteed decides, else what can be expected. */
-static const struct tms_cost *plan_cost(const struct tms_alloc_request *request)
+const struct tms_cost *search_cost(const struct tms_alloc_request *request)
 {
 	return request->refuse_over_bound ? &request->bound : &request->cost;
 }
 
-static struct plan_task task_of(const struct search *search, const struct content *content)
+struct plan_task search_task(const struct search *search, const struct content *content)
 {
 	const struct tms_alloc_request *request = search->request;
 
@@ -128,8 +115,8 @@ static void consider(struct search *search, uint32_t start, const struct content
 	search->open_seen = true;
 	if (request->effort == TMS_EFFORT_FREE && content->clean + content->frontswap)
 		return;
-	task = task_of(search, content);
-	plan = plan_make(&task, plan_cost(request));
+	task = search_task(search, content);
+	plan = plan_make(&task, search_cost(request));
 	if (!plan.feasible)
 		return;
 	if (search->found && plan_price(&task, &plan, &request->cost) >= search->best->predicted_ns)
@@ -168,15 +155,15 @@ static void search_chunks(struct search *search)
 	}
 }
 
-/* Windows at every aligned frame, by a sliding sum over frames. */
-static void search_frames(struct search *search)
+/* Windows at every aligned frame of [first, end), by a sliding sum over frames. */
+static void search_frames(struct search *search, uint32_t first, uint32_t end)
 {
 	const struct frame_table *frames = search->table->frames;
-	struct cursor entering = { .frames = frames, .around = search->around };
-	struct cursor leaving = { .frames = frames, .around = search->around };
+	struct cursor entering = { .frames = frames, .around = search->around, .pfn = first };
+	struct cursor leaving = entering;
 	struct content sum = { 0 };
 
-	while (entering.pfn < frames->frames && !is_settled(search)) {
+	while (leaving.pfn < end && entering.pfn < frames->frames && !is_settled(search)) {
 		cursor_step(&entering, &sum, 1);
 		if (entering.pfn - leaving.pfn < search->request->frames)
 			continue;
@@ -184,6 +171,109 @@ static void search_frames(struct search *search)
 			consider(search, leaving.pfn, &sum);
 		cursor_step(&leaving, &sum, UINT64_MAX);
 	}
+}
+
+/* ---- windows of less than two chunks ------------------------------------------------------------------- */
+
+/* Frames looked at one by one, about 50 ns each, for a window that is cheaper than one found already. */
+#define LOOK_FRAMES (16u << CHUNK_SHIFT)
+
+/* Chunks that have nothing to offer are told by their counts, and once a window is found, no more than some frames are
+ * looked at: the lock is held, and a deadline runs. */
+static void search_small(struct search *search)
+{
+	const struct frame_table *frames = search->table->frames;
+	uint64_t left = LOOK_FRAMES;
+	uint64_t least = UINT64_MAX;
+	uint32_t best = 0;
+
+	for (uint32_t chunk = 0; chunk < frames->chunks && least > search->floor_ns; chunk++) {
+		uint64_t ns = range_least_ns(search, chunk);
+
+		if (ns >= least)
+			continue;
+		least = ns;
+		best = chunk;
+	}
+	if (least < UINT64_MAX)
+		search_frames(search, best << CHUNK_SHIFT, frame_chunk_end(frames, best));
+	for (uint32_t chunk = 0; chunk < frames->chunks; chunk++) {
+		const struct tms_chunk *counts = &frames->chunk[chunk];
+		const uint32_t start = chunk << CHUNK_SHIFT;
+		uint64_t ns;
+
+		if (search->found && (search->best->predicted_ns <= least || left < TMS_CHUNK_FRAMES))
+			return;
+		ns = range_least_ns(search, chunk);
+		/* Where nothing is allocated there is a window, whatever it takes. */
+		if (ns == UINT64_MAX && !counts->frames_allocated && !counts->frames_isolated && !counts->frames_leaving)
+			search->open_seen |= frame_chunk_end(frames, chunk) - start >= search->request->frames &&
+					     start % search->request->align_frames == 0;
+		if (search->found ? ns >= search->best->predicted_ns : ns == UINT64_MAX && search->open_seen)
+			continue;
+		search_frames(search, start, frame_chunk_end(frames, chunk));
+		left -= min_u64(left, TMS_CHUNK_FRAMES);
+	}
+}
+
+/* ---- windows of two chunks and more that start anywhere ------------------------------------------------ */
+
+/* A run of chunks, all of which windows are looked for in. */
+struct begins {
+	uint32_t first;
+	uint32_t end;
+};
+
+static void search_run(struct search *search, const struct begins *run)
+{
+	if (run->first < run->end)
+		search_frames(search, run->first << CHUNK_SHIFT, run->end << CHUNK_SHIFT);
+}
+
+/* Windows at every aligned frame, but for those that begin in chunks where the ones in their midst bar all; these are
+ * passed over where there are more of them than a window spans, which is the price of a fresh sum.  False: there are
+ * such. */
+static bool search_between_bars(struct search *search)
+{
+	const uint32_t chunks = search->table->frames->chunks;
+	const uint32_t inner = (uint32_t)(search->request->frames >> CHUNK_SHIFT) - 1; /* behind the one it begins in */
+	struct begins run = { 0 };
+	struct content sum = { 0 };
+
+	for (uint32_t last = 1; last < chunks; last++) {
+		struct content part = range_frames_of(search, last);
+		const uint32_t begin = last - inner;
+
+		content_add(&sum, &part);
+		if (last < inner)
+			continue;
+		if (!range_is_barred(search, &sum)) {
+			if (begin > run.end + inner) {
+				search_run(search, &run);
+				run.first = begin;
+			}
+			run.end = begin + 1;
+		}
+		part = range_frames_of(search, begin + 1);
+		content_subtract(&sum, &part);
+	}
+	search_run(search, &run);
+	return !run.first && run.end == chunks - inner;
+}
+
+static void search_all(struct search *search)
+{
+	const struct frame_table *frames = search->table->frames;
+	const uint64_t wanted = search->request->frames;
+
+	if (wanted >= TMS_CHUNK_FRAMES)
+		search_chunks(search);
+	if (search->found)
+		return;
+	if (wanted < 2 * TMS_CHUNK_FRAMES && frames->frames > LOOK_FRAMES)
+		search_small(search);
+	else if (wanted < 2 * TMS_CHUNK_FRAMES || (!search_between_bars(search) && !search->found && !search->open_seen))
+		search_frames(search, 0, frames->frames);
 }
 
 enum tms_reason range_propose(const struct range_table *table, const struct tms_alloc_request *request,
@@ -199,10 +289,7 @@ enum tms_reason range_propose(const struct range_table *table, const struct tms_
 
 		consider(&search, (uint32_t)request->start_pfn, &content);
 	} else {
-		if (request->frames >= TMS_CHUNK_FRAMES)
-			search_chunks(&search);
-		if (!search.found)
-			search_frames(&search);
+		search_all(&search);
 	}
 	if (search.found)
 		return TMS_REASON_NONE;
@@ -232,8 +319,8 @@ static uint64_t short_after(const struct search *search, const struct tms_window
 	then.room = region_room(search->table->frames, &around);
 	content = run_content(search->table->frames, &around, (uint32_t)window->start_pfn,
 			      (uint32_t)(window->start_pfn + window->frames));
-	task = task_of(&then, &content);
-	plan = plan_make(&task, plan_cost(request));
+	task = search_task(&then, &content);
+	plan = plan_make(&task, search_cost(request));
 	bound_ns = plan_price(&task, &plan, &request->bound);
 	if (bound_ns <= request->deadline_ns)
 		return 0;
