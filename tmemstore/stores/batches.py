@@ -76,10 +76,12 @@ def where_many(store: TmemStore, pool: int, keys: tuple[Any, Any]) -> npt.NDArra
 
 
 def key_array(name: str, keys: Any, largest: int = OBJECT_MAX) -> Keys:
-    """Keys as a contiguous uint64[n]. `TypeError` for a non-integer type, `ValueError` for a shape or a range."""
-    if type(keys) is np.ndarray and keys.dtype is _U64 and keys.ndim == 1 and keys.flags.c_contiguous:
-        array = keys
-    else:
+    """Keys as contiguous, aligned uint64[n]. `TypeError` for a non-integer type, `ValueError` for shape or range."""
+    array = None
+    if type(keys) is np.ndarray and keys.dtype is _U64 and keys.ndim == 1:
+        flags = keys.flags
+        array = keys if flags.c_contiguous and flags.aligned else None
+    if array is None:
         array = _checked_keys(name, keys)
     if largest < OBJECT_MAX and array.size and int(array.max()) > largest:
         raise ValueError(f"{name} must be from 0 to {largest}")
@@ -118,7 +120,7 @@ def _checked_keys(name: str, keys: Any) -> Keys:
         raise TypeError(f"{name} must be integers, uint64[n], not {array.dtype}")
     if array.dtype.kind == "i" and array.size and int(array.min()) < 0:
         raise ValueError(f"{name} must not be negative")
-    return np.ascontiguousarray(array, dtype=np.uint64)
+    return np.require(array, np.uint64, ("C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"))
 
 
 def _check(code: int, indexes: Keys, what: str = "") -> None:
