@@ -63,7 +63,7 @@ static void walk(void)
 	CHECK(sum.free + sum.frontswap == frames.frames);
 }
 
-/* Whether the search takes less than half a walk over all frames, which a look at every window takes several of. */
+/* Whether the search takes less than one walk over all frames; a look at every window takes several. */
 static bool is_soon(const struct tms_alloc_request *request, const struct surroundings *near)
 {
 	uint64_t walk_ns = UINT64_MAX;
@@ -79,7 +79,7 @@ static bool is_soon(const struct tms_alloc_request *request, const struct surrou
 		walk();
 		walk_ns = min_u64(walk_ns, cpu_ns() - began);
 	}
-	return search_ns < walk_ns / 2;
+	return search_ns < walk_ns;
 }
 
 static struct tms_alloc_request asks(uint64_t n, int32_t effort)
