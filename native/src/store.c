@@ -6,6 +6,7 @@
  * is never held in a system call on the spill file, in a codec call, or while waiting.
  */
 #define _GNU_SOURCE
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@
  * puts and gets, and to be woken takes several. */
 #define LOCK_LOOKS 50
 #define LOCK_LOOK_PAUSES 8
+/* How long a long call lets those who sleep wake up, some hundred microseconds at most. */
+#define GIVE_WAY_YIELDS 200
 /* How long a store that was never closed may take to empty its file. */
 #define DESTROY_WAIT_NS (100 * NSEC_PER_MSEC)
 
@@ -29,7 +32,15 @@ void store_lock(tms_store *store)
 		for (int pause = 0; pause < LOCK_LOOK_PAUSES; pause++)
 			cpu_relax();
 	}
+	atomic_fetch_add_explicit(&store->sleepers, 1, memory_order_relaxed);
 	pthread_mutex_lock(&store->lock);
+	atomic_fetch_sub_explicit(&store->sleepers, 1, memory_order_relaxed);
+}
+
+void store_give_way(tms_store *store)
+{
+	for (int i = 0; i < GIVE_WAY_YIELDS && unlikely(atomic_load_explicit(&store->sleepers, memory_order_relaxed)); i++)
+		sched_yield();
 }
 
 int store_enter(tms_store *store)

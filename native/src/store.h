@@ -21,6 +21,7 @@ struct chunks {
 
 struct tms_store {
 	pthread_mutex_t lock; /* guards everything below but what says otherwise */
+	_Atomic uint32_t sleepers; /* who wait for the lock and look for it no more */
 	struct holdings held;
 	struct codec codec;          /* its own lock */
 	struct codec denser;         /* its own lock; the compress route */
@@ -48,6 +49,8 @@ void store_lock(tms_store *store);
 /* Takes the lock and lets completed I/O take effect.  TMS_OK, or TMS_E_CLOSED without the lock. */
 int store_enter(tms_store *store);
 void store_leave(tms_store *store);
+/* Between two steps of a long call, without the lock, which is whoever's looks first: those that sleep get it now. */
+void store_give_way(tms_store *store);
 /* The lock again, in a call that gave it up: the store may be closed by now. */
 void store_reenter(tms_store *store);
 /* Takes the lock for a look. */

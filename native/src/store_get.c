@@ -177,6 +177,7 @@ static int begin_loads(struct get_batch *batch)
 			return code;
 		if (!load) {
 			answer(batch, wait->done, code);
+			store_give_way(batch->store);
 			continue;
 		}
 		load->item = wait->done;
@@ -220,6 +221,7 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	flight = inflight_close(inflight);
 	store_leave(store);
 	inflight_land(inflight, flight);
+	store_give_way(store);
 	return slot ? TMS_OK : TMS_E_NO_POOL;
 }
 
@@ -302,6 +304,7 @@ int tms_where_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_
 		store_leave(store);
 		if (!key.pool)
 			return TMS_E_NO_POOL;
+		store_give_way(store);
 	}
 	return TMS_OK;
 }

@@ -133,6 +133,7 @@ static int flush(tms_store *store, tms_pool_id pool, const uint64_t *object)
 		store_leave(store);
 		if (!slot)
 			return TMS_E_NO_POOL;
+		store_give_way(store);
 	}
 	return TMS_OK;
 }
@@ -161,6 +162,7 @@ int tms_pool_destroy(tms_store *store, tms_pool_id pool)
 		ghost_flush_all(&store->held, pool, slot, NULL);
 	while (last && flush_some(store, pool, slot, NULL)) {
 		store_leave(store);
+		store_give_way(store);
 		code = store_enter(store);
 		if (code)
 			return code;

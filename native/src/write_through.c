@@ -161,6 +161,7 @@ static int turn(tms_store *store, struct through *through, const struct keys *ke
 		store_leave(store);
 		if (batch)
 			io_submit(store->io, &batch->io);
+		store_give_way(store);
 	} while (next == GOES_ON);
 	return next == WAITS ? TMS_WAITING : TMS_OK;
 }

@@ -1,4 +1,6 @@
 /* Pools, and flushing: a page, an object, a pool. */
+#include <pthread.h>
+
 #include "store.h"
 #include "fixture.h"
 
@@ -136,6 +138,43 @@ static void a_shared_pool_goes_with_its_last_handle(void)
 	fixture_close(&f);
 }
 
+#define ROUNDS 200u
+
+static atomic_uint got;
+
+static void *take_the_lock(void *unused)
+{
+	(void)unused;
+	store_lock(f.store);
+	atomic_fetch_add(&got, 1);
+	store_leave(f.store);
+	return NULL;
+}
+
+/* Without it, hardly any: whoever is awake takes the lock again at once. */
+static void who_sleeps_for_the_lock_gets_it_between_two_steps(void)
+{
+	uint32_t in_between = 0;
+
+	CHECK(open_store());
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		pthread_t other;
+
+		store_lock(f.store);
+		CHECK(!pthread_create(&other, NULL, take_the_lock, NULL));
+		while (!atomic_load(&f.store->sleepers))
+			sched_yield();
+		store_leave(f.store);
+		store_give_way(f.store);
+		store_lock(f.store);
+		in_between += atomic_load(&got) == round + 1;
+		store_leave(f.store);
+		pthread_join(other, NULL);
+	}
+	CHECK(in_between > ROUNDS / 2);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	RUN(flags_that_make_no_sense_are_refused);
@@ -144,5 +183,6 @@ int main(void)
 	RUN(a_flush_of_many_pages_takes_every_one);
 	RUN(a_pool_takes_its_pages_with_it_and_its_handle_means_nothing_then);
 	RUN(a_shared_pool_goes_with_its_last_handle);
+	RUN(who_sleeps_for_the_lock_gets_it_between_two_steps);
 	return check_finish(__FILE__);
 }

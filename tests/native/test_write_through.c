@@ -243,9 +243,9 @@ static bool many_results[LARGE];
 static void *look_in(void *looks)
 {
 	while (!atomic_load(&is_over)) {
-		pthread_mutex_lock(&f.store->lock);
+		store_lock(f.store);
 		*(uint32_t *)looks += !many_results[0] && many_results[LARGE - 1];
-		pthread_mutex_unlock(&f.store->lock);
+		store_leave(f.store);
 	}
 	return NULL;
 }
