@@ -138,6 +138,7 @@ int tms_get(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t index,
 {
 	if (unlikely(store->without_data))
 		return *store->present ? TMS_E_INVALID : TMS_E_CLOSED;
+	copy_touch(page);
 	return store_get(store, pool, object, index, page, wait);
 }
 
@@ -172,6 +173,7 @@ static int begin_loads(struct get_batch *batch)
 		int code;
 
 		batch->keys.at = wait->done;
+		copy_touch(batch->pages + wait->done * PAGE_SIZE);
 		code = begin_get(batch->store, batch->pool, &batch->keys, batch->pages + wait->done * PAGE_SIZE, &load);
 		if (code == TMS_E_CLOSED || code == TMS_E_NO_POOL)
 			return code;
@@ -200,8 +202,11 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	struct holdings *held = &store->held;
 	uint32_t flight;
 	uint16_t slot;
-	int code = store_enter(store);
+	int code;
 
+	for (uint64_t at = keys->at; at < end; at++)
+		copy_touch(pages + at * PAGE_SIZE);
+	code = store_enter(store);
 	if (code)
 		return code;
 	slot = pool_slot(&held->pools, pool);

@@ -269,6 +269,7 @@ static int put_page(tms_store *store, tms_pool_id pool, const struct key_run *ke
 	if (unlikely(flags & ~(uint32_t)TMS_PUT_ACTIVE || store->without_data))
 		return TMS_E_INVALID;
 	copy_prefetch(page);
+	copy_touch(page);
 	kept = prepare(store, pool_id_is_persistent(pool), flags, page, scratch);
 	return put(store, pool, keys, &kept);
 }
@@ -322,8 +323,11 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	struct inflight *inflight = &store->held.region->inflight;
 	uint32_t flight;
 	uint16_t slot;
-	int code = store_enter(store);
+	int code;
 
+	for (uint64_t at = keys->at; at < end; at++)
+		copy_touch(pages + at * PAGE_SIZE);
+	code = store_enter(store);
 	if (code)
 		return code;
 	slot = pool_slot(&store->held.pools, pool);
