@@ -113,7 +113,7 @@ struct tms_report {
 /* The device lane of a cost: its time for bytes; the bytes it takes within a time (UINT64_MAX: any). */
 uint64_t tms_device_ns(const struct tms_cost *cost, uint64_t bytes);
 uint64_t tms_device_bytes(const struct tms_cost *cost, uint64_t ns);
-/* Chooses the cheapest window (or takes the fixed one) without touching anything.  TMS_OK, or
+/* Chooses a cheap window (or takes the fixed one) without touching anything.  TMS_OK, or
  * TMS_ALLOC_REFUSED with the reason. */
 int tms_propose(tms_store *store, const struct tms_alloc_request *request, struct tms_window *window, int32_t *reason);
 /* One whole allocation.  TMS_OK (met), TMS_ALLOC_REFUSED, TMS_ALLOC_ABORTED or an error; the report is

@@ -98,10 +98,11 @@ class Controller:
         `size`: bytes or "64MiB", a page multiple. `deadline`: ns or "50ms", from the moment the core is entered;
         without one nothing is refused for time and the end comes after 60 s at the latest. `effort`: how far it may go.
         `align`: bytes, a power of two, counted from the start of the region (which is 2 MiB aligned). `start_pfn`: that
-        window and no other; else the cheapest. `zero`: hand it over zeroed. `confidence`: of the bound that is compared
-        with the deadline (default: that of the contract that covers it, else 0.999). `interpreter_slack`: time that
-        Python may need on the way into the core and back, taken off the deadline beforehand, so that a contract covers
-        the call if its own deadline is no longer than what is left. Wrong arguments: `ValueError`, `TypeError`.
+        window and no other; else the cheapest, or, for less than 4 MiB of a region above 32 MiB, the cheapest of those
+        that the counts of its chunks promise most of. `zero`: hand it over zeroed. `confidence`: of the bound that is
+        compared with the deadline (default: that of the contract that covers it, else 0.999). `interpreter_slack`: time
+        that Python may need on the way into the core and back, taken off the deadline beforehand, so that a contract
+        covers the call if its own deadline is no longer than what is left. Wrong arguments: `ValueError`, `TypeError`.
         """
         slack_ns = parse_time_ns(interpreter_slack)
         if slack_ns < 0:
