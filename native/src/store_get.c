@@ -179,7 +179,6 @@ static int begin_loads(struct get_batch *batch)
 			return code;
 		if (!load) {
 			answer(batch, wait->done, code);
-			store_give_way(batch->store);
 			continue;
 		}
 		load->item = wait->done;
@@ -226,7 +225,6 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	flight = inflight_close(inflight);
 	store_leave(store);
 	inflight_land(inflight, flight);
-	store_give_way(store);
 	return slot ? TMS_OK : TMS_E_NO_POOL;
 }
 

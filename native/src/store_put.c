@@ -350,7 +350,6 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	flight = inflight_close(inflight);
 	store_leave(store);
 	inflight_land(inflight, flight);
-	store_give_way(store);
 	return slot ? TMS_OK : TMS_E_NO_POOL;
 }
 
@@ -376,7 +375,6 @@ int tms_put_many(tms_store *store, tms_pool_id pool, uint64_t n, const uint64_t 
 		if (code < 0)
 			return code;
 		results[keys.at] = code == TMS_OK;
-		store_give_way(store);
 	}
 	return TMS_OK;
 }
