@@ -1,10 +1,15 @@
-"""SIGINT as a terminal gives it and, under the sanitizers, certainty that their core is tested."""
+"""For all tests: SIGINT as from a terminal, no time limit for examples, and the sanitized core under sanitizers."""
 
 import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test depends on how fast or busy a machine is.
+hypothesis.settings.register_profile("tmemstore", deadline=None)
+hypothesis.settings.load_profile("tmemstore")
 
 
 def pytest_sessionstart(session):

@@ -87,7 +87,6 @@ def random_events(seed, count, pages, ops=(Op.PUT_PAGE, Op.GET_PAGE)):
     return events
 
 
-@settings(deadline=None)
 @given(ROWS, st.booleans())
 def test_an_exact_histogram_says_what_caches_of_every_size_serve(rows, fill):
     events = record(rows)
@@ -113,7 +112,7 @@ def test_so_it_does_over_long_histories_with_invalidations(seed, fill):
     assert both.frontswap.hits(sizes).tolist() == hits_of_caches(events, SWAP, sizes)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(ROWS, st.lists(st.integers(0, 120), max_size=4), st.booleans())
 def test_blocks_may_be_cut_anywhere(rows, cuts, fill):
     events = record(rows)

@@ -144,7 +144,7 @@ class TestCommand:
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["before", "after", "after-quiet"])
+@pytest.mark.parametrize("name", ["before", "after", "after-quiet", "after-third", "after-fourth-xeon"])
 def test_the_recorded_runs_make_a_table_of_80_columns(name):
     path = Path(__file__).parents[2] / "bench" / "results" / "ops" / f"{name}.json"
     table = ops_table(json.loads(path.read_text(encoding="utf-8")))

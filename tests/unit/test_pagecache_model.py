@@ -55,7 +55,7 @@ request = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(request, max_size=60), st.integers(1, 8), st.integers(1, 60))
 def test_the_model_does_what_a_list_does(made, pages, piece):
     model, shadow = PageCache(pages), Shadow(pages)
@@ -70,7 +70,7 @@ def test_the_model_does_what_a_list_does(made, pages, piece):
     assert model.written_back == shadow.written_back
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(request, max_size=60), st.integers(1, 8))
 def test_a_page_is_in_the_cache_or_in_the_store(made, pages):
     """What is put was got, or written, and not put since; what is got or written was put since, or is new."""

@@ -93,7 +93,7 @@ WEIGHTS = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("writeback", ["back", "through"])
 @pytest.mark.parametrize("eviction", ["fifo", "lru", "sieve"])
-@how(max_examples=12, deadline=None)
+@how(max_examples=12)
 @given(st.integers(0, 2**32 - 1), WEIGHTS, st.integers(0, 100))
 def test_a_replay_does_what_puts_and_gets_of_pages_do(writeback, eviction, seed, weights, percent):
     events = mixed(seed, count=1200, weights=weights, pages=700)

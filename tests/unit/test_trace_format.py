@@ -61,7 +61,7 @@ class TestRoundTrip:
         }
     )
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(st.lists(record, min_size=1, max_size=12), st.integers(1, 12), st.integers(1, 40))
     def test_what_comes_back_is_what_was_written(self, tmp_path_factory, made, piece, times):
         records = empty(len(made))
