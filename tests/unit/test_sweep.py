@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -36,6 +37,14 @@ def events(count=20_000, seed=1):
     records["object"] = records["op"] <= Op.GET_PAGE
     records["size"][records["op"] == Op.STORE] = 1300
     return records
+
+
+class Stopped(Exception):
+    """What `stop` raises."""
+
+
+def stop(_what, _fraction):
+    raise Stopped
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +132,22 @@ class TestExecutors:
     def test_order_changes_nothing(self, source, expected):
         with ThreadPoolExecutor(1) as pool:
             assert sweep.sweep(source, settings(60, 0, 20), pool) == [expected[at] for at in (2, 0, 1)]
+
+    def test_jobs_that_have_not_begun_are_dropped_after_an_error(self, source, monkeypatch):
+        ran = []
+        monkeypatch.setattr(sweep, "run_job", lambda job: ran.append(job) or "{}")
+        with pytest.raises(Stopped), executors.executor("threads", 1) as pool:
+            sweep.sweep(source, settings(*range(101)) * 20, pool, show=stop)
+        assert 1 <= len(ran) < 2020
+
+    def test_a_pool_of_processes_ends_whole_after_an_error(self, source, monkeypatch):
+        """Its own thread died, leaving its queues behind, when jobs were cancelled while it broke: once in four times."""
+        died = []
+        monkeypatch.setattr(threading, "excepthook", died.append)
+        for _ in range(6):
+            with pytest.raises(Stopped), executors.executor("processes", 2) as pool:
+                sweep.sweep(source, settings(*range(101)) * 20, pool, show=stop)
+        assert died == []
 
     @pytest.mark.parametrize("where", ["", "process", "dask://", "dask://host", "dask://host:port", "http://host:1"])
     def test_what_is_no_executor_is_refused(self, where):

@@ -31,6 +31,7 @@ def check(where: str) -> None:
 def executor(where: str, jobs: int | None = None) -> Iterator[Executor]:
     """An executor, ended with the context: after its work, or at once if an error or an interrupt leaves the context.
 
+    At once: jobs that have not begun are dropped; those that run end first on threads and on a cluster.
     `where`: as for `check`. `jobs`: how many at a time, by default as many as cores may be used; a Dask cluster decides
     itself. Raises `ValueError`, and `EnvironmentLacks` for a cluster that cannot be reached.
     """
@@ -43,7 +44,7 @@ def executor(where: str, jobs: int | None = None) -> Iterator[Executor]:
         with _dask(f"tcp://{cluster['host']}:{cluster['port']}", where) as pool:
             yield pool
     elif where == THREADS:
-        with ThreadPoolExecutor(jobs) as pool:
+        with _threads(jobs) as pool:
             yield pool
     else:
         with _processes(jobs) as pool:
@@ -51,11 +52,24 @@ def executor(where: str, jobs: int | None = None) -> Iterator[Executor]:
 
 
 @contextlib.contextmanager
+def _threads(jobs: int) -> Iterator[Executor]:
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown(wait=True)
+
+
+@contextlib.contextmanager
 def _processes(jobs: int) -> Iterator[Executor]:
     """Spawned, not forked: a fork of a process with threads may hang, and takes their locks along.
 
     The workers watch a pipe whose other end only this process holds. They end when it closes: after an error or an
-    interrupt, where a job would otherwise run to its end first, and when this process was killed.
+    interrupt, where a job would otherwise run to its end first, and when this process was killed. Nobody else may cancel
+    what waits in the pool: it would come upon such a job while it breaks, and its thread die of that (Python 3.11).
     """
     context = multiprocessing.get_context("spawn")
     watched, held = context.Pipe(duplex=False)

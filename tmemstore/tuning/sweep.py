@@ -218,8 +218,8 @@ def sweep(
 ) -> list[Row]:
     """Runs the trace with each of the settings and gives the rows in their order, whatever order they end in.
 
-    Rows that `state` has are taken from there, the others put there as they end. What a job raises is raised here, and
-    the jobs that have not begun are dropped.
+    Rows that `state` has are taken from there, the others put there as they end. What a job raises is raised here; the
+    jobs that have not begun are left to the pool, and one of `executor` drops them as its context is left.
     """
     jobs = [job_text(source, each) for each in settings]
     rows: list[Row | None] = [state.get(source, job) if state is not None else None for job in jobs]
@@ -238,7 +238,4 @@ def sweep(
         raise EnvironmentLacks(
             "a worker of the sweep ended, perhaps for want of memory; run fewer at a time (rows that are done are kept)"
         ) from error
-    finally:
-        for future in futures:
-            future.cancel()
     return [row for row in rows if row is not None]
