@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 import operator
 import os
-import sys
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from tmemstore._binding import check, ffi, lib, text
 from tmemstore.errors import EnvironmentLacks, PoolError
@@ -138,63 +136,16 @@ class Region:
             raise PoolError("the region is closed; make a new one")
         return self._handle
 
-    def exporter(self, start_pfn: int, frames: int) -> Any:
-        """A buffer over `[start_pfn, start_pfn + frames)`. The mapping lives at least as long as the buffer."""
+    def exporter(self, start_pfn: int, frames: int, lease: Any) -> Any:
+        """A buffer over `[start_pfn, start_pfn + frames)`; mapping and `lease` live at least as long as the buffer."""
         handle = self.handle
         address = ffi.cast("uint8_t *", lib.tms_region_address(handle, start_pfn))
-        # What keeps the mapping is called in the end, and must be no Python: an interrupt in it would be swallowed.
-        return ffi.buffer(ffi.gc(address, functools.partial(operator.is_, handle)), frames * PAGE_SIZE)
+        # What keeps them is called in the end, and must be no Python: an interrupt in it would be swallowed.
+        return ffi.buffer(ffi.gc(address, functools.partial(operator.is_, (lease, handle))), frames * PAGE_SIZE)
 
     def close(self) -> None:
         """Gives the memory back, once no store and no view of the region is left. Closing twice is fine."""
         self._handle = None
-
-
-class _Loan(weakref.ref[Any]):
-    """Watches the exporter of a range, and calls `free` once nobody has the range's memory.
-
-    As `weakref.finalize`, but no frame of ours ever holds the exporter: a profiler or debugger keeps frames, and what
-    they hold, beyond their return, and the range would seem to be in use.
-    """
-
-    __slots__ = ("ending", "free")
-    free: Callable[[], None]
-    ending: bool
-    _open: ClassVar[dict[int, _Loan]] = {}
-    """A loan outlives its range where a buffer does. By id: a weak reference is no good key once its target is gone."""
-
-    @classmethod
-    def watch(cls, view: memoryview, free: Callable[[], None]) -> _Loan:
-        """A loan of what `view` shows."""
-        loan = cls(view.obj, cls._ended)
-        loan.free = free
-        loan.ending = False
-        cls._open[id(loan)] = loan
-        return loan
-
-    @property
-    def ended(self) -> bool:
-        return id(self) not in self._open
-
-    def catch_up(self) -> None:
-        """For whoever has just let go of the exporter: does what Ctrl-C kept `_ended` from, and raises it.
-
-        Python swallows what is raised in a callback: the range would stay out, and the interrupt be lost.
-        """
-        if not self.ended and not self.ending:
-            self._ended(self)
-            raise KeyboardInterrupt
-
-    @staticmethod
-    def _ended(loan: _Loan) -> None:
-        loan.ending = True
-        try:
-            if not sys.is_finalizing():
-                loan.free()  # a second time it frees nothing: a handle is used once
-            number = id(loan)
-            del _Loan._open[number]  # last, and no call: behind it no interrupt is looked for
-        finally:
-            loan.ending = False
 
 
 class ContigRange:
@@ -204,18 +155,21 @@ class ContigRange:
     nobody can reach any more, neither itself nor a buffer made from its view, is given back as if released.
     """
 
-    def __init__(self, region: Region, report: ReclaimReport, free: Callable[[], None]) -> None:
+    def __init__(self, region: Region, report: ReclaimReport, lease: Any) -> None:
         self.region = region
         self.report = report
         self.start_pfn = report.window.start_pfn
         self.size_bytes = report.window.frames * PAGE_SIZE
-        self._view = memoryview(region.exporter(self.start_pfn, report.window.frames))
-        self._loan = _Loan.watch(self._view, free)
+        self._lease = lease
+        # Nothing of ours, no frame either, holds the exporter but through the view: a profiler or debugger keeps
+        # frames, and what they hold, beyond their return, and the range would seem to be in use.
+        self._view = memoryview(region.exporter(self.start_pfn, report.window.frames, lease))
+        self._exporter = weakref.ref(self._view.obj)
 
     @property
     def released(self) -> bool:
         """True once the range is the region's again."""
-        return self._loan.ended
+        return not self._lease.range
 
     @property
     def view(self) -> memoryview:
@@ -231,17 +185,16 @@ class ContigRange:
 
         `PoolError` if it was released before, or if buffers made from `view` are alive (the range is kept then).
         """
-        if self.released:
-            raise PoolError("the range was released before; a range is released once")
         try:
             self._view.release()
         except BufferError:
             raise PoolError(_IN_USE) from None
         try:
-            self._view = memoryview(self._loan())  # type: ignore[arg-type]
-        except TypeError:  # it is None: nobody else had the memory, and the loan ended with the view
-            self._loan.catch_up()
-            return
+            self._view = memoryview(self._exporter())  # type: ignore[arg-type]
+        except TypeError:  # it is None: nobody else had the memory
+            if lib.tms_lease_end(self._lease):
+                return
+            raise PoolError("the range was released before; a range is released once") from None
         raise PoolError(_IN_USE)
 
     def __enter__(self) -> Self:

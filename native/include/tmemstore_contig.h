@@ -48,6 +48,12 @@ struct tms_cost {
 	uint64_t spread_ns[16];
 };
 
+/* A range that is lent out: given back by tms_lease_end, which may come after tms_store_destroy. */
+struct tms_lease {
+	tms_store *store; /* null: ended, or never begun */
+	uint32_t range;   /* not 0: lent out */
+};
+
 struct tms_alloc_request {
 	uint64_t frames;
 	uint64_t align_frames;  /* power of two, at least 1 */
@@ -57,6 +63,7 @@ struct tms_alloc_request {
 	struct tms_cost p99;
 	struct tms_cost bound;  /* at the confidence asked for */
 	uint64_t batch_bytes;   /* of one write to the device; 0: as much as there is room for in a batch */
+	struct tms_lease *lease; /* begun if the allocation is met; null: the range is given back by tms_release */
 	int32_t effort;
 	bool fixed;
 	bool zero;
@@ -120,6 +127,8 @@ int tms_propose(tms_store *store, const struct tms_alloc_request *request, struc
  * filled in the first three cases. */
 int tms_alloc_contig(tms_store *store, const struct tms_alloc_request *request, struct tms_report *report);
 int tms_release(tms_store *store, uint32_t range);
+/* Gives the range back, if there still is a store.  From any thread; true for the first of them. */
+bool tms_lease_end(struct tms_lease *lease);
 
 /* ---- ceilings and the cleaner ------------------------------------------------------------------ */
 

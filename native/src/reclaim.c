@@ -134,6 +134,12 @@ static void cover(struct tms_stats *stats, const struct tms_report *report)
 	stats->allocs_within_bound += report->elapsed_ns <= report->window.bound_ns;
 }
 
+static void begin_lease(const struct reclaim *r)
+{
+	store_hold(r->store);
+	*r->request->lease = (struct tms_lease){ .store = r->store, .range = r->range };
+}
+
 /* With the lock held, even if the store was closed meanwhile. */
 static int end(struct reclaim *r, enum tms_reason reason)
 {
@@ -148,6 +154,8 @@ static int end(struct reclaim *r, enum tms_reason reason)
 	if (reason == TMS_REASON_NONE) {
 		report->ending = TMS_MET;
 		report->range = r->range;
+		if (r->request->lease)
+			begin_lease(r);
 		report->elapsed_ns = report->commit_ns;
 		stats->allocs_met++;
 		cover(stats, report);
@@ -315,4 +323,16 @@ int tms_release(tms_store *store, uint32_t range)
 	released = range_release(&store->held.region->ranges, range);
 	store_leave(store);
 	return released ? TMS_OK : TMS_E_NO_RANGE;
+}
+
+bool tms_lease_end(struct tms_lease *lease)
+{
+	tms_store *store = __atomic_exchange_n(&lease->store, NULL, __ATOMIC_ACQ_REL);
+
+	if (!store)
+		return false;
+	(void)tms_release(store, lease->range);
+	__atomic_store_n(&lease->range, 0, __ATOMIC_RELEASE);
+	store_let_go(store);
+	return true;
 }

@@ -251,6 +251,7 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 		return TMS_E_INVALID;
 	}
 	pthread_mutex_init(&store->lock, NULL);
+	store->holders = 1;
 	code = start(store, region, config, spill_info);
 	if (code) {
 		tms_store_destroy(store);
@@ -317,10 +318,10 @@ void tms_store_destroy(tms_store *store)
 			io_forget(store->io);
 		return;
 	}
-	if (store->io) {
+	if (store->present)
 		(void)tms_store_close(store, DESTROY_WAIT_NS, &busy);
+	if (store->io)
 		(void)io_stop(store->io);
-	}
 	while ((batch = store_take_batch(store)))
 		page_out_destroy(batch);
 	codec_deinit(&store->codec);
@@ -332,6 +333,18 @@ void tms_store_destroy(tms_store *store)
 	index_deinit(&store->held.index);
 	if (store->faults)
 		faults_put(store->faults);
+	store_let_go(store);
+}
+
+void store_hold(tms_store *store)
+{
+	atomic_fetch_add_explicit(&store->holders, 1, memory_order_relaxed);
+}
+
+void store_let_go(tms_store *store)
+{
+	if (atomic_fetch_sub_explicit(&store->holders, 1, memory_order_acq_rel) > 1)
+		return;
 	if (store->present)
 		munmap((void *)(uintptr_t)store->present, PAGE_SIZE);
 	pthread_mutex_destroy(&store->lock);

@@ -19,8 +19,10 @@ struct chunks {
 	uint32_t end;
 };
 
+/* Of a destroyed store lock, present and closed live on until the last lease has ended. */
 struct tms_store {
 	pthread_mutex_t lock; /* guards everything below but what says otherwise */
+	_Atomic uint32_t holders;  /* whoever made the store, and each lease */
 	_Atomic uint32_t sleepers; /* who wait for the lock and look for it no more */
 	struct holdings held;
 	struct codec codec;          /* its own lock */
@@ -57,6 +59,9 @@ void store_reenter(tms_store *store);
 bool store_is_closed(tms_store *store);
 /* With the lock held: completed writes become copies, abandoned loads are cleared away. */
 void store_reap(tms_store *store);
+/* Keeps a store, even if it is destroyed, for calls that answer TMS_E_CLOSED then. */
+void store_hold(tms_store *store);
+void store_let_go(tms_store *store);
 /* An idle batch, or null: all are at the device. */
 struct page_out *store_take_batch(tms_store *store);
 /* The same for work that an allocation must not wait for: some are kept back. */

@@ -268,6 +268,67 @@ static void a_request_out_of_its_range_is_refused_at_the_door(void)
 	fixture_close(&f);
 }
 
+/* ---- leases ------------------------------------------------------------------------------------------ */
+
+static int lend(struct tms_lease *lease, struct tms_report *report)
+{
+	struct tms_alloc_request request = request_of(FRAMES, TMS_EFFORT_PAGE_OUT);
+
+	request.lease = lease;
+	return alloc(request, report);
+}
+
+static void a_lease_gives_its_range_back_once(void)
+{
+	struct tms_lease lease = { 0 };
+	struct tms_lease other = { 0 };
+	struct tms_report r;
+
+	open_filled(true);
+	CHECK(!tms_lease_end(&lease));
+	CHECK_EQ(lend(&lease, &r), TMS_OK);
+	CHECK_EQ(lease.range, r.range);
+	CHECK_EQ(lend(&other, &r), TMS_ALLOC_REFUSED);
+	CHECK(!other.store && !tms_lease_end(&other));
+	CHECK_EQ(fixture_stats(&f).frames_allocated, FRAMES);
+	CHECK(tms_lease_end(&lease));
+	CHECK_EQ(lease.range, 0);
+	CHECK_EQ(fixture_stats(&f).frames_allocated, 0);
+	CHECK_EQ(lend(&other, &r), TMS_OK);
+	CHECK(!tms_lease_end(&lease));
+	CHECK_EQ(fixture_stats(&f).frames_allocated, FRAMES);
+	CHECK(tms_lease_end(&other));
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
+static bool ends(void *lease)
+{
+	return tms_lease_end(lease) && !((struct tms_lease *)lease)->range;
+}
+
+static void a_lease_ends_though_its_store_is_closed_or_gone_or_another_process_s(void)
+{
+	struct tms_lease lease = { 0 };
+	struct tms_report r;
+
+	for (int gone = 0; gone < 2; gone++) {
+		uint32_t busy;
+
+		open_filled(true);
+		CHECK_EQ(lend(&lease, &r), TMS_OK);
+		CHECK(true_in_child(ends, &lease));
+		CHECK_EQ(fixture_stats(&f).frames_allocated, FRAMES);
+		if (gone)
+			fixture_close(&f);
+		else
+			CHECK_EQ(tms_store_close(f.store, UINT64_C(1000000000), &busy), TMS_OK);
+		CHECK(ends(&lease));
+		if (!gone)
+			fixture_close(&f);
+	}
+}
+
 int main(void)
 {
 	RUN(a_met_allocation_hands_over_every_frame_and_loses_no_frontswap_page);
@@ -278,5 +339,7 @@ int main(void)
 	RUN(a_zeroed_range_is_zero);
 	RUN(an_abort_costs_no_frontswap_page_and_for_the_devices_sake_no_clean_one);
 	RUN(a_request_out_of_its_range_is_refused_at_the_door);
+	RUN(a_lease_gives_its_range_back_once);
+	RUN(a_lease_ends_though_its_store_is_closed_or_gone_or_another_process_s);
 	return check_finish(__FILE__);
 }

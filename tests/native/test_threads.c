@@ -56,8 +56,10 @@ static void *allocate(void *context)
 	while (!atomic_load(&over)) {
 		struct tms_alloc_request request =
 			request_of(1 + rng_below(&rng, TMS_CHUNK_FRAMES), TMS_EFFORT_MIGRATE + (int32_t)rng_below(&rng, 3));
+		struct tms_lease lease = { 0 };
 		struct tms_report r;
 
+		request.lease = rng_below(&rng, 2) ? &lease : NULL;
 		request.cost.compress_permille = rng_below(&rng, 2) ? 500 : 1000;
 		request.deadline_ns = rng_below(&rng, 2) ? UINT64_C(5000000000) : rng_below(&rng, 2000000);
 		if (tms_alloc_contig(f.store, &request, &r) != TMS_OK)
@@ -65,7 +67,7 @@ static void *allocate(void *context)
 		if (r.elapsed_ns > request.deadline_ns)
 			atomic_fetch_add(&wrong, 1);
 		memset(tms_region_address(f.region, r.window.start_pfn), 0xab, r.window.frames * RAW);
-		if (tms_release(f.store, r.range) != TMS_OK)
+		if (request.lease ? !tms_lease_end(&lease) : tms_release(f.store, r.range) != TMS_OK)
 			atomic_fetch_add(&wrong, 1);
 		atomic_fetch_add(&met, 1);
 	}

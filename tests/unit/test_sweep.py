@@ -141,7 +141,7 @@ class TestExecutors:
         assert 1 <= len(ran) < 2020
 
     def test_a_pool_of_processes_ends_whole_after_an_error(self, source, monkeypatch):
-        """Its own thread died, leaving its queues behind, when jobs were cancelled while it broke: once in four times."""
+        """Its own thread died, leaving its queues behind, when jobs were cancelled while it broke: one time in four."""
         died = []
         monkeypatch.setattr(threading, "excepthook", died.append)
         for _ in range(6):

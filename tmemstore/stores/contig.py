@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import weakref
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -95,14 +93,13 @@ def propose(store: TmemStore, request: Request) -> Window:
 def allocate(store: TmemStore, request: Request) -> ContigRange:
     """One whole allocation in one call of the core. `AllocationRefused` or `AllocationAborted` if it is not met."""
     handle = store.handle
-    made = ffi.new("struct tms_report *")
-    # Ctrl-C may strike between the core's return and the range's constructor: until the range has an owner in Python,
-    # it is given back with the report.
-    lender = weakref.ref(store)
-    raw = ffi.gc(made, lambda report: _give_back(lender, report.range))
-    check(lib.tms_alloc_contig(handle, request.to_c(), raw), str(request))
-    if not raw.range:
-        ffi.gc(raw, None)  # an interrupt that strikes in a destructor is swallowed
+    raw = ffi.new("struct tms_report *")
+    asked = request.to_c()
+    # Ctrl-C may strike anywhere between the core's return and that of the range: what gives it back is there before,
+    # and is no Python, in which an interrupt would be swallowed.
+    asked.lease = begun = ffi.new("struct tms_lease *")
+    lease = ffi.gc(begun, lib.tms_lease_end)
+    check(lib.tms_alloc_contig(handle, asked, raw), str(request))
     slack_ns = max(_STARVED_FLOOR_NS, request.deadline_ns - raw.window.predicted_ns)
     if store.virtual_time:  # which nobody can be kept from
         slack_ns = request.deadline_ns
@@ -114,16 +111,7 @@ def allocate(store: TmemStore, request: Request) -> ContigRange:
         raise AllocationAborted(
             f"{request} was aborted after {after}: {_WHY[report.reason]}; no persistent page is lost, try again", report
         )
-    contig = ContigRange(store.region, report, functools.partial(_give_back, lender, raw.range))
-    ffi.gc(raw, None)
-    return contig
-
-
-def _give_back(lender: weakref.ref[TmemStore], handed_out: int) -> None:
-    # A range must not keep its store: the file is to be unlocked when the store goes, whoever looks at the memory.
-    store = lender()
-    if handed_out and store is not None and not store.closed:
-        lib.tms_release(store.handle, handed_out)
+    return ContigRange(store.region, report, lease)
 
 
 def _refused(request: Request, report: ReclaimReport) -> AllocationRefused:

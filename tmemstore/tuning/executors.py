@@ -68,8 +68,8 @@ def _processes(jobs: int) -> Iterator[Executor]:
     """Spawned, not forked: a fork of a process with threads may hang, and takes their locks along.
 
     The workers watch a pipe whose other end only this process holds. They end when it closes: after an error or an
-    interrupt, where a job would otherwise run to its end first, and when this process was killed. Nobody else may cancel
-    what waits in the pool: it would come upon such a job while it breaks, and its thread die of that (Python 3.11).
+    interrupt, where a job would otherwise run to its end first, and when this process was killed. Nobody else may
+    cancel what waits in the pool: it would come upon such a job as it breaks, and its thread die of that (Python 3.11).
     """
     context = multiprocessing.get_context("spawn")
     watched, held = context.Pipe(duplex=False)
