@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any, Final
 
 from tmemstore._native import ffi, lib
 from tmemstore.errors import EnvironmentLacks, PoolError, SpillError, TmemError, VerifyError
 
-__all__ = ["check", "ffi", "lib", "text"]
+__all__ = ["check", "ffi", "keeping", "lib", "owning", "text"]
 
 _EXCEPTIONS: Final[dict[int, tuple[type[Exception], str]]] = {
     lib.TMS_E_INVALID: (ValueError, "check the arguments against the docstring"),
@@ -28,6 +30,22 @@ _EXCEPTIONS: Final[dict[int, tuple[type[Exception], str]]] = {
     lib.TMS_E_TOO_SMALL: (SpillError, "choose a larger device"),
     lib.TMS_E_SYSTEM: (EnvironmentLacks, "see the message of the system"),
 }
+
+
+# What ends C objects is C: an interrupt that strikes in a destructor of Python is swallowed, and the object leaked.
+def owning(made: Any, destroy: Any, *kept: Any) -> Any:
+    """`made`, which ends with `destroy(made)`, a function of the core, and only then lets go of what it needs.
+
+    To be had before there is anything to destroy: Ctrl-C may strike as the function returns that makes it.
+    """
+    end = functools.partial(destroy)
+    end.__dict__["kept"] = kept
+    return ffi.gc(made, end)
+
+
+def keeping(pointer: Any, *kept: Any) -> Any:
+    """The pointer, as an object that keeps others alive as long as it lives itself."""
+    return ffi.gc(pointer, functools.partial(operator.is_, kept))
 
 
 def text(address: Any) -> str:

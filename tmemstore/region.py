@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import os
 import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-from tmemstore._binding import check, ffi, lib, text
+from tmemstore._binding import check, ffi, keeping, lib, owning, text
 from tmemstore.errors import EnvironmentLacks, PoolError
 from tmemstore.stats import ReclaimReport
 from tmemstore.units import PAGE_SIZE, format_size, parse_pages, parse_size
@@ -109,7 +107,7 @@ class Region:
         config.mlock = mlock
         config.without_data = without_data
         info = ffi.new("struct tms_region_info *")
-        made = ffi.new("tms_region **")
+        made = owning(ffi.new("tms_region **"), lib.tms_region_destroy)
         code = lib.tms_region_create(config, info, made)
         if code == lib.TMS_E_SYSTEM:
             raise EnvironmentLacks(
@@ -117,7 +115,7 @@ class Region:
                 "choose a smaller one"
             )
         check(code, "region")
-        self._handle: Any = ffi.gc(made[0], lib.tms_region_destroy)
+        self._handle: Any = keeping(made[0], made)
         self.without_data = bool(without_data)
         self.size_bytes: int = info.size_bytes
         self.escape_bytes: int = info.reserve_bytes
@@ -140,8 +138,7 @@ class Region:
         """A buffer over `[start_pfn, start_pfn + frames)`; mapping and `lease` live at least as long as the buffer."""
         handle = self.handle
         address = ffi.cast("uint8_t *", lib.tms_region_address(handle, start_pfn))
-        # What keeps them is called in the end, and must be no Python: an interrupt in it would be swallowed.
-        return ffi.buffer(ffi.gc(address, functools.partial(operator.is_, (lease, handle))), frames * PAGE_SIZE)
+        return ffi.buffer(keeping(address, lease, handle), frames * PAGE_SIZE)
 
     def close(self) -> None:
         """Gives the memory back, once no store and no view of the region is left. Closing twice is fine."""

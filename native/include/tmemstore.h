@@ -137,8 +137,8 @@ typedef struct tms_region tms_region;
 
 /* Reserves, populates and owns the area.  info is filled on success and on TMS_E_SYSTEM. */
 int tms_region_create(const struct tms_region_config *config, struct tms_region_info *info, tms_region **ret);
-/* Unmaps.  No store and no view of the region may be left. */
-void tms_region_destroy(tms_region *region);
+/* Unmaps, and makes the pointer null.  No store and no view of the region may be left.  Idempotent. */
+void tms_region_destroy(tms_region **region);
 uint8_t *tms_region_address(tms_region *region, uint64_t pfn);
 /* The variant TMS_COPY_NONTEMPORAL would use on this CPU. */
 const char *tms_copy_best_variant(void);
@@ -204,8 +204,9 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 /* From here on every call answers TMS_E_CLOSED.  TMS_WAITING: I/O is under way, call again.  TMS_OK:
  * done; *abandoned_threads (a device that hangs) is set then.  Idempotent. */
 int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_threads);
-/* Frees what the store owns, but for what an abandoned I/O thread still holds.  The last call. */
-void tms_store_destroy(tms_store *store);
+/* Frees what the store owns, but for what an abandoned I/O thread still holds, and makes the pointer null.  The last
+ * call; idempotent. */
+void tms_store_destroy(tms_store **store);
 /* While disabled every put is rejected (and leaves its key absent); gets and flushes go on. */
 int tms_store_set_enabled(tms_store *store, bool enabled);
 

@@ -63,8 +63,11 @@ int tms_region_create(const struct tms_region_config *config, struct tms_region_
 	return TMS_OK;
 }
 
-void tms_region_destroy(tms_region *region)
+void tms_region_destroy(tms_region **made)
 {
+	tms_region *region = *made;
+
+	*made = NULL;
 	if (!region)
 		return;
 	inflight_deinit(&region->inflight);

@@ -254,7 +254,7 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 	store->holders = 1;
 	code = start(store, region, config, spill_info);
 	if (code) {
-		tms_store_destroy(store);
+		tms_store_destroy(&store);
 		atomic_store(&region->lent, false); /* nothing has come to lie in it */
 		return code;
 	}
@@ -305,11 +305,13 @@ int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_thr
 	return TMS_OK;
 }
 
-void tms_store_destroy(tms_store *store)
+void tms_store_destroy(tms_store **made)
 {
+	tms_store *store = *made;
 	struct page_out *batch;
 	uint32_t busy;
 
+	*made = NULL;
 	if (!store)
 		return;
 	if (store->present && !*store->present) {

@@ -276,8 +276,8 @@ static inline uint32_t fixture_close(struct fixture *f)
 
 	while (tms_store_close(f->store, UINT64_C(100000000), &abandoned) == TMS_WAITING)
 		;
-	tms_store_destroy(f->store);
-	tms_region_destroy(f->region);
+	tms_store_destroy(&f->store);
+	tms_region_destroy(&f->region);
 	return abandoned;
 }
 

@@ -36,8 +36,9 @@ static void what_the_region_says_of_itself_is_so(void)
 	CHECK_EQ(tms_region_address(region, 7) - tms_region_address(region, 0), 7 * TMS_PAGE_SIZE);
 	CHECK_EQ(tms_region_address(region, FRAMES) - tms_region_address(region, 0), info.size_bytes);
 	CHECK(!tms_region_address(region, FRAMES + 1));
-	tms_region_destroy(region);
-	tms_region_destroy(NULL);
+	tms_region_destroy(&region);
+	CHECK(!region);
+	tms_region_destroy(&region);
 }
 
 static void raw_and_packed_bytes_come_back_also_across_frames(void)
@@ -66,7 +67,7 @@ static void raw_and_packed_bytes_come_back_also_across_frames(void)
 	}
 	region_read(region, 99 << UNITS_SHIFT, TMS_PAGE_SIZE, false, back);
 	CHECK(page_is(back, 99, TMS_PAGE_SIZE));
-	tms_region_destroy(region);
+	tms_region_destroy(&region);
 }
 
 static void a_span_that_touches_an_isolated_frame_takes_no_object(void)
@@ -84,7 +85,7 @@ static void a_span_that_touches_an_isolated_frame_takes_no_object(void)
 	region_abort(region, range, 2, 5);
 	CHECK(packing_place(&region->packing, 1000, 2, NULL, NULL) != PLACE_NONE);
 	CHECK(packing_owns(&region->packing, place, 1));
-	tms_region_destroy(region);
+	tms_region_destroy(&region);
 }
 
 static void a_span_that_two_ranges_touch_stays_sealed_until_both_are_gone(void)
@@ -101,7 +102,7 @@ static void a_span_that_two_ranges_touch_stays_sealed_until_both_are_gone(void)
 	CHECK_EQ(packing_place(&region->packing, 1000, 2, NULL, NULL), PLACE_NONE);
 	region_abort(region, second, 2, 5);
 	CHECK(packing_place(&region->packing, 1000, 2, NULL, NULL) != PLACE_NONE);
-	tms_region_destroy(region);
+	tms_region_destroy(&region);
 }
 
 static void an_object_that_leaves_a_sealed_span_frees_its_frames_for_the_range_only(void)
@@ -120,7 +121,7 @@ static void an_object_that_leaves_a_sealed_span_frees_its_frames_for_the_range_o
 	CHECK_EQ(region->frames.held[FRAME_ALLOCATED], 4);
 	CHECK(range_release(&region->ranges, range));
 	CHECK_EQ(region->frames.held[FRAME_FREE], FRAMES);
-	tms_region_destroy(region);
+	tms_region_destroy(&region);
 }
 
 static void bytes_in_the_reserve_come_back_and_it_lies_beyond_the_frames(void)
@@ -149,7 +150,7 @@ static void bytes_in_the_reserve_come_back_and_it_lies_beyond_the_frames(void)
 	}
 	for (uint32_t pfn = 0; pfn < FRAMES; pfn++)
 		CHECK(page_is(tms_region_address(region, pfn), 0, 0));
-	tms_region_destroy(region);
+	tms_region_destroy(&region);
 }
 
 static void a_region_without_a_reserve_has_none(void)
@@ -160,7 +161,7 @@ static void a_region_without_a_reserve_has_none(void)
 	CHECK_EQ(reserve_free(&region->reserve), 0);
 	CHECK_EQ(reserve_take(&region->reserve, 1), PLACE_NONE);
 	CHECK(!reserve_has(&region->reserve, (FRAMES << UNITS_SHIFT) - 1));
-	tms_region_destroy(region);
+	tms_region_destroy(&region);
 }
 
 int main(void)

@@ -38,7 +38,7 @@ static void a_spill_file_does_not_go_with_a_region_without_data(void)
 
 	CHECK_EQ(fixture_open(&f, &setup), TMS_E_INVALID);
 	CHECK(!f.store);
-	tms_region_destroy(f.region);
+	tms_region_destroy(&f.region);
 }
 
 static void events_take_place_at_their_times(void)

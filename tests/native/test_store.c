@@ -32,11 +32,12 @@ static void a_region_serves_one_store_in_its_life_unless_it_never_came_to_be(voi
 	config.spill_path = NULL;
 	CHECK_EQ(tms_store_create(region, &config, &spill, &store), TMS_OK);
 	CHECK_EQ(tms_store_create(region, &config, &spill, &second), TMS_E_INVALID);
-	tms_store_destroy(store);
+	tms_store_destroy(&store);
 	CHECK_EQ(tms_store_create(region, &config, &spill, &second), TMS_E_INVALID);
 	CHECK(!second);
-	tms_store_destroy(NULL);
-	tms_region_destroy(region);
+	tms_store_destroy(&store);
+	CHECK(!store);
+	tms_region_destroy(&region);
 }
 
 static void a_config_out_of_its_range_is_refused(void)
@@ -55,7 +56,7 @@ static void a_config_out_of_its_range_is_refused(void)
 		CHECK(!store);
 	}
 	CHECK(access("small.spill", F_OK) != 0);
-	tms_region_destroy(region);
+	tms_region_destroy(&region);
 }
 
 static void closing_empties_the_spill_file_and_lets_others_have_it(void)
@@ -84,8 +85,8 @@ static void closing_empties_the_spill_file_and_lets_others_have_it(void)
 	CHECK(spill.reused);
 	close(fd);
 	unlink(config.spill_path);
-	tms_store_destroy(f.store);
-	tms_region_destroy(f.region);
+	tms_store_destroy(&f.store);
+	tms_region_destroy(&f.region);
 }
 
 /* A write that is under way when the store closes must not leave its pages in the file after all. */
@@ -113,8 +114,8 @@ static void a_write_under_way_does_not_outlive_the_truncation(void)
 	CHECK_EQ(stat(config.spill_path, &found), 0);
 	CHECK_EQ(found.st_size, RAW);
 	unlink(config.spill_path);
-	tms_store_destroy(f.store);
-	tms_region_destroy(f.region);
+	tms_store_destroy(&f.store);
+	tms_region_destroy(&f.region);
 }
 
 /* Every function that answers, but for the injection of faults.  begun: a load that the device still owes. */
@@ -252,8 +253,8 @@ static bool child_leaves(void *unused)
 
 	(void)unused;
 	said = tms_store_close(f.store, NSEC_PER_SEC, &abandoned) == TMS_OK && abandoned == 0;
-	tms_store_destroy(f.store);
-	tms_region_destroy(f.region);
+	tms_store_destroy(&f.store);
+	tms_region_destroy(&f.region);
 	return said;
 }
 

@@ -94,39 +94,71 @@ def test_a_range_that_nobody_can_reach_is_given_back():
         assert tm.frame_counts().allocated == 0
 
 
+def strike(use):
+    """Runs it again and again, with Ctrl-C at its first event, at its second ...; yields after each that was struck."""
+    for struck_at in itertools.count():
+        left = itertools.count(-struck_at)
+
+        def event(frame, _event, _argument, left=left):
+            if frame.f_code is not strike.__code__ and not next(left):
+                raise KeyboardInterrupt
+
+        sys.setprofile(event)
+        try:
+            use()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        if next(left) <= 0:
+            break
+        yield struck_at
+    assert struck_at > 100
+
+
+@pytest.fixture
+def swallowed(monkeypatch):
+    """Interrupts that Python could only print. A generator that is dropped half-way runs, too; it gives nothing back."""
+    found = []
+
+    def look(each):
+        if each.exc_type is KeyboardInterrupt and not isinstance(each.object, GeneratorType):
+            found.append(each)
+
+    monkeypatch.setattr(sys, "unraisablehook", look)
+    return found
+
+
 @pytest.mark.parametrize("end", ["release", "drop", "buffer"])
-def test_an_interrupt_anywhere_is_raised_and_the_range_is_back(monkeypatch, end):
+def test_an_interrupt_anywhere_is_raised_and_the_range_is_back(swallowed, end):
     """Python swallows what is raised in a destructor: the range stayed out as long as the store, Ctrl-C was lost."""
-    swallowed = []
-    monkeypatch.setattr(sys, "unraisablehook", swallowed.append)
     ends = {"release": lambda contig: contig.release(), "drop": lambda contig: None, "buffer": np.asarray}
     with tmemstore.open("2MiB", codec="none", storage=tmemstore.CostModel()) as tm:
-        for struck_at in itertools.count():
-            left, kept = itertools.count(-struck_at), []
+        kept = []
 
-            def strike(_frame, _event, _argument, left=left):
-                if not next(left):
-                    raise KeyboardInterrupt
+        def use():
+            kept.append(tm.alloc_contig("1MiB"))
+            ends[end](kept[0].view if end == "buffer" else kept[0])
+            del kept[:]
 
-            def use(kept=kept):
-                kept.append(tm.alloc_contig("1MiB"))
-                ends[end](kept[0].view if end == "buffer" else kept[0])
-                del kept[:]
-
-            sys.setprofile(strike)
-            try:
-                use()
-                break
-            except KeyboardInterrupt:
-                pass
-            finally:
-                sys.setprofile(None)
+        for struck_at in strike(use):
             if kept and not kept[0].released:
                 kept.pop().release()
+            del kept[:]
             assert tm.frame_counts().allocated == 0, struck_at
-        assert struck_at > 100
-        # A generator that is dropped half-way runs too, and would swallow it; it gives nothing back.
-        assert [each for each in swallowed if not isinstance(each.object, GeneratorType)] == []
+    assert swallowed == []
+
+
+def test_an_interrupt_anywhere_leaves_no_store_behind(swallowed, tmp_path):
+    """One that struck as the core returned left the region's memory taken and the spill file locked."""
+    path = tmp_path / "spill.img"
+
+    def use():
+        tmemstore.TmemStore(tmemstore.Region("1MiB"), spill=path)
+
+    for _ in strike(use):
+        tmemstore.TmemStore(tmemstore.Region("1MiB"), spill=path).close()
+    assert swallowed == []
 
 
 def test_of_two_threads_that_release_a_range_one_is_told_that_it_was_released():

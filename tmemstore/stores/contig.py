@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from tmemstore._binding import check, ffi, lib, text
+from tmemstore._binding import check, ffi, lib, owning, text
 from tmemstore.errors import AllocationAborted, AllocationRefused
 from tmemstore.region import ContigRange
 from tmemstore.stats import Effort, Ending, ReclaimReport, Window
@@ -95,10 +95,7 @@ def allocate(store: TmemStore, request: Request) -> ContigRange:
     handle = store.handle
     raw = ffi.new("struct tms_report *")
     asked = request.to_c()
-    # Ctrl-C may strike anywhere between the core's return and that of the range: what gives it back is there before,
-    # and is no Python, in which an interrupt would be swallowed.
-    asked.lease = begun = ffi.new("struct tms_lease *")
-    lease = ffi.gc(begun, lib.tms_lease_end)
+    asked.lease = lease = owning(ffi.new("struct tms_lease *"), lib.tms_lease_end)
     check(lib.tms_alloc_contig(handle, asked, raw), str(request))
     slack_ns = max(_STARVED_FLOOR_NS, request.deadline_ns - raw.window.predicted_ns)
     if store.virtual_time:  # which nobody can be kept from

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from tmemstore._binding import check, ffi, lib, text
+from tmemstore._binding import check, ffi, keeping, lib, owning, text
 from tmemstore.codecs import fill_codec
 from tmemstore.errors import EnvironmentLacks, SpillError
 from tmemstore.region import Region
@@ -151,8 +151,8 @@ def open_store(
         _put_device(config, device, kept)
     virtual_ns = _virtual_clock(config, kept) if virtual_time else None
     info = ffi.new("struct tms_spill_info *")
-    made = ffi.new("tms_store **")
     region_handle = region.handle
+    made = owning(ffi.new("tms_store **"), lib.tms_store_destroy, region_handle, virtual_ns)
     code = lib.tms_store_create(region_handle, config, info, made)
     if path is not None:
         _raise_spill_error(path, code, info)
@@ -164,13 +164,10 @@ def open_store(
         )
     check(code, "store")
 
-    def destroy(store: Any, _keep: Any = (region_handle, virtual_ns)) -> None:
-        lib.tms_store_destroy(store)
-
     opened = None
     if path is not None or device is not None:
         opened = _spill_info(path or "RAM", info, wants_direct=spill_direct)
-    return Opened(ffi.gc(made[0], destroy), opened, virtual_ns)
+    return Opened(keeping(made[0], made), opened, virtual_ns)
 
 
 def _put_device(config: Any, device: Emulation, kept: list[Any]) -> None:
