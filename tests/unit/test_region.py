@@ -118,7 +118,7 @@ def strike(use):
 
 @pytest.fixture
 def swallowed(monkeypatch):
-    """Interrupts that Python could only print. A generator that is dropped half-way runs, too; it gives nothing back."""
+    """Interrupts that Python could only print. A generator that is dropped half-way runs too; it gives nothing back."""
     found = []
 
     def look(each):
