@@ -204,8 +204,7 @@ int tms_store_create(tms_region *region, const struct tms_store_config *config, 
 /* From here on every call answers TMS_E_CLOSED.  TMS_WAITING: I/O is under way, call again.  TMS_OK:
  * done; *abandoned_threads (a device that hangs) is set then.  Idempotent. */
 int tms_store_close(tms_store *store, uint64_t slice_ns, uint32_t *abandoned_threads);
-/* Frees what the store owns, but for what an abandoned I/O thread still holds, and makes the pointer null.  The last
- * call; idempotent. */
+/* Frees all but what an abandoned I/O thread still holds, and makes the pointer null.  The last call; idempotent. */
 void tms_store_destroy(tms_store **store);
 /* While disabled every put is rejected (and leaves its key absent); gets and flushes go on. */
 int tms_store_set_enabled(tms_store *store, bool enabled);
