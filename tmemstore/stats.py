@@ -20,6 +20,11 @@ class Effort(enum.IntEnum):
     COMPRESS = 3
     PAGE_OUT = 4
 
+    @classmethod
+    def _missing_(cls, value: object) -> Effort:
+        known = ", ".join(f"Effort.{name}" for name in cls.__members__)
+        raise ValueError(f"{value!r} is no effort; choose one of {known}")
+
 
 class Ending(enum.StrEnum):
     """How an allocation ended; there is no fourth."""

@@ -110,10 +110,7 @@ static void consider(struct search *search, uint32_t start, const struct content
 	struct plan_task task;
 	struct plan plan;
 
-	if (content->taken)
-		return;
-	search->open_seen = true;
-	if (request->effort == TMS_EFFORT_FREE && content->clean + content->frontswap)
+	if (content->taken || (request->effort == TMS_EFFORT_FREE && content->clean + content->frontswap))
 		return;
 	task = search_task(search, content);
 	plan = plan_make(&task, search_cost(request));
@@ -155,21 +152,34 @@ static void search_chunks(struct search *search)
 	}
 }
 
-/* Windows at every aligned frame of [first, end), by a sliding sum over frames. */
-static void search_frames(struct search *search, uint32_t first, uint32_t end)
+/* Windows at every aligned frame of [first, end) that lie before stop, by a sliding sum over frames. */
+static void search_run(struct search *search, uint32_t first, uint32_t end, uint32_t stop)
 {
 	const struct frame_table *frames = search->table->frames;
 	struct cursor entering = { .frames = frames, .around = search->around, .pfn = first };
 	struct cursor leaving = entering;
 	struct content sum = { 0 };
 
-	while (leaving.pfn < end && entering.pfn < frames->frames && !is_settled(search)) {
+	while (leaving.pfn < end && entering.pfn < stop && !is_settled(search)) {
 		cursor_step(&entering, &sum, 1);
 		if (entering.pfn - leaving.pfn < search->request->frames)
 			continue;
 		if (leaving.pfn % search->request->align_frames == 0)
 			consider(search, leaving.pfn, &sum);
 		cursor_step(&leaving, &sum, UINT64_MAX);
+	}
+}
+
+/* Windows at every aligned frame of [first, end).  Frames that bar them are passed over a window at a time. */
+static void search_frames(struct search *search, uint32_t first, uint32_t end)
+{
+	while (!is_settled(search)) {
+		uint32_t start = range_open_from(search, search->request->effort, first, end);
+
+		if (start == PFN_NONE)
+			return;
+		first = range_open_end(search, start);
+		search_run(search, start, end, first);
 	}
 }
 
@@ -198,20 +208,14 @@ static void search_small(struct search *search)
 	if (least < UINT64_MAX)
 		search_frames(search, best << CHUNK_SHIFT, frame_chunk_end(frames, best));
 	for (uint32_t chunk = 0; chunk < frames->chunks; chunk++) {
-		const struct tms_chunk *counts = &frames->chunk[chunk];
-		const uint32_t start = chunk << CHUNK_SHIFT;
 		uint64_t ns;
 
 		if (search->found && (search->best->predicted_ns <= least || left < TMS_CHUNK_FRAMES))
 			return;
 		ns = range_least_ns(search, chunk);
-		/* Where nothing is allocated there is a window, whatever it takes. */
-		if (ns == UINT64_MAX && !counts->frames_allocated && !counts->frames_isolated && !counts->frames_leaving)
-			search->open_seen |= frame_chunk_end(frames, chunk) - start >= search->request->frames &&
-					     start % search->request->align_frames == 0;
-		if (search->found ? ns >= search->best->predicted_ns : ns == UINT64_MAX && search->open_seen)
+		if (ns == UINT64_MAX || (search->found && ns >= search->best->predicted_ns))
 			continue;
-		search_frames(search, start, frame_chunk_end(frames, chunk));
+		search_frames(search, chunk << CHUNK_SHIFT, frame_chunk_end(frames, chunk));
 		left -= min_u64(left, TMS_CHUNK_FRAMES);
 	}
 }
@@ -224,16 +228,15 @@ struct begins {
 	uint32_t end;
 };
 
-static void search_run(struct search *search, const struct begins *run)
+static void search_begins(struct search *search, const struct begins *run)
 {
 	if (run->first < run->end)
 		search_frames(search, run->first << CHUNK_SHIFT, run->end << CHUNK_SHIFT);
 }
 
 /* Windows at every aligned frame, but for those that begin in chunks where the ones in their midst bar all; these are
- * passed over where there are more of them than a window spans, which is the price of a fresh sum.  False: there are
- * such. */
-static bool search_between_bars(struct search *search)
+ * passed over where there are more of them than a window spans, which is the price of a fresh sum. */
+static void search_between_bars(struct search *search)
 {
 	const uint32_t chunks = search->table->frames->chunks;
 	const uint32_t inner = (uint32_t)(search->request->frames >> CHUNK_SHIFT) - 1; /* behind the one it begins in */
@@ -249,7 +252,7 @@ static bool search_between_bars(struct search *search)
 			continue;
 		if (!range_is_barred(search, &sum)) {
 			if (begin > run.end + inner) {
-				search_run(search, &run);
+				search_begins(search, &run);
 				run.first = begin;
 			}
 			run.end = begin + 1;
@@ -257,8 +260,7 @@ static bool search_between_bars(struct search *search)
 		part = range_frames_of(search, begin + 1);
 		content_subtract(&sum, &part);
 	}
-	search_run(search, &run);
-	return !run.first && run.end == chunks - inner;
+	search_begins(search, &run);
 }
 
 static void search_all(struct search *search)
@@ -270,10 +272,22 @@ static void search_all(struct search *search)
 		search_chunks(search);
 	if (search->found)
 		return;
-	if (wanted < 2 * TMS_CHUNK_FRAMES && frames->frames > LOOK_FRAMES)
+	if (wanted >= 2 * TMS_CHUNK_FRAMES)
+		search_between_bars(search);
+	else if (frames->frames > LOOK_FRAMES)
 		search_small(search);
-	else if (wanted < 2 * TMS_CHUNK_FRAMES || (!search_between_bars(search) && !search->found && !search->open_seen))
+	else
 		search_frames(search, 0, frames->frames);
+}
+
+/* Whether a higher effort, or the one asked for at another time, could find a window. */
+static bool is_open(const struct search *search)
+{
+	const struct tms_alloc_request *request = search->request;
+	const uint32_t first = request->fixed ? (uint32_t)request->start_pfn : 0;
+	const uint32_t end = request->fixed ? first + 1 : search->table->frames->frames;
+
+	return range_open_from(search, TMS_EFFORT_MIGRATE, first, end) != PFN_NONE;
 }
 
 enum tms_reason range_propose(const struct range_table *table, const struct tms_alloc_request *request,
@@ -293,7 +307,7 @@ enum tms_reason range_propose(const struct range_table *table, const struct tms_
 	}
 	if (search.found)
 		return TMS_REASON_NONE;
-	return search.open_seen ? TMS_REASON_EFFORT : TMS_REASON_NO_WINDOW;
+	return is_open(&search) ? TMS_REASON_EFFORT : TMS_REASON_NO_WINDOW;
 }
 
 /* ---- recovery ---------------------------------------------------------------------------------------- */

@@ -12,7 +12,6 @@ struct search {
 	const struct tms_alloc_request *request;
 	const struct surroundings *around;
 	uint64_t room; /* of the whole region */
-	bool open_seen; /* a window without a taken frame */
 	bool found;
 	struct tms_window *best;
 	uint64_t floor_ns; /* no window can cost less */
@@ -27,6 +26,11 @@ struct plan_task search_task(const struct search *search, const struct content *
 uint64_t range_least_ns(const struct search *search, uint32_t chunk);
 /* What the frames of a chunk hold, added up one by one. */
 struct content range_frames_of(const struct search *search, uint32_t chunk);
+/* The first window at an aligned frame of [from, end) without a frame that bars it from an effort, or PFN_NONE.  From
+ * MIGRATE on only a taken one does. */
+uint32_t range_open_from(const struct search *search, int32_t effort, uint32_t from, uint32_t end);
+/* The first frame at pfn or behind it that bars windows from the effort that is asked for, or the end of the region. */
+uint32_t range_open_end(const struct search *search, uint32_t pfn);
 /* No window that holds all of this will do. */
 bool range_is_barred(const struct search *search, const struct content *content);
 

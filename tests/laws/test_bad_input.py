@@ -287,8 +287,8 @@ def test_a_start_outside_of_the_region_is_refused(full, start):
 
 
 @pytest.mark.parametrize("effort", [-1, 5, 99, "page_out", None, 1.5], ids=str)
-def test_an_unknown_effort_is_refused(full, effort):
-    with refuses(WRONG):
+def test_an_unknown_effort_is_refused_and_the_known_ones_are_named(full, effort):
+    with refuses(WRONG, "Effort.FREE", "Effort.PAGE_OUT"):
         full.tm.alloc_contig(PAGE, effort=effort)
 
 

@@ -132,6 +132,28 @@ static void that_the_effort_does_not_reach_is_known_soon(void)
 		}
 }
 
+/* Of every few frames one waits for a copy, the others are free, so that counts alone tell of no chunk that it has none. */
+static void among_frames_of_all_kinds_that_the_effort_does_not_reach_is_known_soon(void)
+{
+	for (size_t i = 1; i < SIZES; i++)
+		for (int32_t effort = 0; effort <= TMS_EFFORT_DROP; effort++) {
+			struct tms_alloc_request request = asks(sizes[i], effort);
+			struct tms_window window;
+
+			CHECK(open_region(FRAMES));
+			for (uint32_t pfn = 0; pfn < FRAMES; pfn++)
+				if (pfn % sizes[i] == sizes[i] - 1)
+					frame_take(&frames, pfn, FRAME_SWAP, 1);
+			for (uint32_t c = 0; c < frames.chunks; c++)
+				frames.chunk[c].objects_uncopied = frames.chunk[c].frames_frontswap;
+			CHECK_EQ(range_propose(&table, &request, &around, &window), TMS_REASON_EFFORT);
+			CHECK(is_soon(&request, &around));
+			request.frames--;
+			CHECK_EQ(range_propose(&table, &request, &around, &window), TMS_REASON_NONE);
+			close_region();
+		}
+}
+
 static void where_every_window_has_an_allocated_frame_there_is_none(void)
 {
 	for (size_t i = 1; i < SIZES; i++) {
@@ -220,6 +242,7 @@ int main(void)
 {
 	RUN(a_free_window_is_found_wherever_it_is_and_soon);
 	RUN(that_the_effort_does_not_reach_is_known_soon);
+	RUN(among_frames_of_all_kinds_that_the_effort_does_not_reach_is_known_soon);
 	RUN(where_every_window_has_an_allocated_frame_there_is_none);
 	RUN(a_small_window_is_found_if_there_is_one_and_is_among_the_cheapest);
 	return check_finish(__FILE__);
