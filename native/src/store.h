@@ -24,6 +24,8 @@ struct tms_store {
 	pthread_mutex_t lock; /* guards everything below but what says otherwise */
 	_Atomic uint32_t holders;  /* whoever made the store, and each lease */
 	_Atomic uint32_t sleepers; /* who wait for the lock and look for it no more */
+	_Atomic bool puts_copy;    /* of the last flight of each kind most pages were copied: those of the next one are touched */
+	_Atomic bool gets_copy;
 	struct holdings held;
 	struct codec codec;          /* its own lock */
 	struct codec denser;         /* its own lock; the compress route */
@@ -62,6 +64,15 @@ void store_reap(tms_store *store);
 /* Keeps a store, even if it is destroyed, for calls that answer TMS_E_CLOSED then. */
 void store_hold(tms_store *store);
 void store_let_go(tms_store *store);
+/* A flight is over: of so many pages so many were copied. */
+static inline void store_learn(_Atomic bool *copies, uint64_t pages, uint64_t copied)
+{
+	const bool most = 2 * copied >= pages;
+
+	if (unlikely(atomic_load_explicit(copies, memory_order_relaxed) != most))
+		atomic_store_explicit(copies, most, memory_order_relaxed);
+}
+
 /* An idle batch, or null: all are at the device. */
 struct page_out *store_take_batch(tms_store *store);
 /* The same for work that an allocation must not wait for: some are kept back. */

@@ -193,21 +193,27 @@ static int begin_loads(struct get_batch *batch)
 	return TMS_OK;
 }
 
-/* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on. */
-static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, uint8_t *pages, bool *results)
+/* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on.  *found: at the first one, when the
+ * last flight ended, there was a page, and the caller's was not touched. */
+static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, uint8_t *pages, bool *results, bool *found)
 {
-	const uint64_t end = min_u64(keys->n, keys->at + FLIGHT_PAGES);
+	const uint64_t start = keys->at;
+	const uint64_t end = min_u64(keys->n, start + FLIGHT_PAGES);
+	const bool copies = atomic_load_explicit(&store->gets_copy, memory_order_relaxed);
+	const uint64_t touched = copies ? end : start + *found;
 	struct inflight *inflight = &store->held.region->inflight;
 	struct holdings *held = &store->held;
+	uint64_t copied = 0;
 	uint32_t flight;
 	uint16_t slot;
 	int code;
 
-	for (uint64_t at = keys->at; at < end; at++)
+	for (uint64_t at = start; at < touched; at++)
 		copy_touch(pages + at * PAGE_SIZE);
 	code = store_enter(store);
 	if (code)
 		return code;
+	*found = false;
 	slot = pool_slot(&held->pools, pool);
 	inflight_open(inflight, copy_plain);
 	index_prefetch_batch(&held->index, keys, slot ? end : 0, slot, false);
@@ -216,13 +222,18 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 		uint32_t id;
 
 		id = holdings_find(held, &key);
+		*found = id && keys->at >= touched;
+		if (unlikely(*found))
+			break;
 		held->stats.clean_gets++;
 		see_get(held, &key, &held->pools.pool[slot], false, id);
 		if (id)
 			(void)read_resident(store, &held->pools.pool[slot], id, pages + keys->at * PAGE_SIZE, NULL);
 		results[keys->at] = id != 0;
+		copied += id != 0;
 	}
 	flight = inflight_close(inflight);
+	store_learn(&store->gets_copy, keys->at - start + *found, copied + *found);
 	store_leave(store);
 	inflight_land(inflight, flight);
 	return slot ? TMS_OK : TMS_E_NO_POOL;
@@ -230,10 +241,11 @@ static int get_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 
 static int get_clean_pages(tms_store *store, tms_pool_id pool, struct key_run *keys, uint8_t *pages, bool *results)
 {
+	bool found = false;
 	int code = TMS_OK;
 
 	while (code == TMS_OK && keys->at < keys->n)
-		code = get_flight(store, pool, keys, pages, results);
+		code = get_flight(store, pool, keys, pages, results, &found);
 	return code;
 }
 

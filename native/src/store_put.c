@@ -19,34 +19,34 @@ struct kept {
 	enum tms_admit admit; /* why the filter let it in */
 	uint8_t unit;      /* what the entry keeps of the filter's answer */
 	bool judged;       /* the filter has answered */
+	bool touched;      /* the system has the page in memory */
 	uint16_t asked;    /* how often a page to give up was on its way */
 	uint64_t value; /* fill */
 };
 
-/* In the place of a reason: put it again, after others had the lock. */
+/* In the place of a reason: put it again, without the lock in between. */
 #define ON_ITS_WAY ((enum tms_reject)(TMS_REJECTS + 1))
 /* A hand that others mark pages before is not followed for ever. */
 #define ASK_MAX 1024
 
-static inline struct kept prepare(tms_store *store, bool persistent, uint32_t flags, const uint8_t *page,
+static inline void prepare(struct kept *kept, tms_store *store, bool persistent, uint32_t flags, const uint8_t *page,
 			   uint8_t *scratch)
 {
-	struct kept kept = { .bytes = page, .size = TMS_PAGE_SIZE, .active = flags & TMS_PUT_ACTIVE };
 	uint32_t packed;
 
+	*kept = (struct kept){ .bytes = page, .size = TMS_PAGE_SIZE, .active = flags & TMS_PUT_ACTIVE, .touched = true };
 	if (!persistent) /* a page that the filter turns away is not looked at */
-		return kept;
-	kept.fill = page_is_filled(page, &kept.value);
-	if (kept.fill || !codec_compresses(&store->codec))
-		return kept;
+		return;
+	kept->fill = page_is_filled(page, &kept->value);
+	if (kept->fill || !codec_compresses(&store->codec))
+		return;
 	packed = codec_compress(&store->codec, page, scratch, PACKED_MAX_BYTES);
-	kept.incompressible = !packed;
+	kept->incompressible = !packed;
 	if (packed) {
-		kept.bytes = scratch;
-		kept.size = packed;
-		kept.packed = true;
+		kept->bytes = scratch;
+		kept->size = packed;
+		kept->packed = true;
 	}
-	return kept;
 }
 
 static enum tms_reject reject_of(enum admit_result result, const struct kept *kept)
@@ -177,6 +177,8 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 	if (!persistent) {
 		if (!kept->judged && !passes_filter(held, hash, kept))
 			return TMS_REJECT_COLD;
+		if (unlikely(!kept->touched))
+			return ON_ITS_WAY;
 		if (likely(kept->bytes))
 			kept->fill = page_is_filled(kept->bytes, &kept->value);
 	}
@@ -270,7 +272,7 @@ static int put_page(tms_store *store, tms_pool_id pool, const struct key_run *ke
 		return TMS_E_INVALID;
 	copy_prefetch(page);
 	copy_touch(page);
-	kept = prepare(store, pool_id_is_persistent(pool), flags, page, scratch);
+	prepare(&kept, store, pool_id_is_persistent(pool), flags, page, scratch);
 	return put(store, pool, keys, &kept);
 }
 
@@ -286,7 +288,7 @@ int store_put_size(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t
 {
 	const uint64_t indexes[] = { index };
 	const struct key_run keys = { .objects = &object, .indexes = indexes, .n = 1 };
-	struct kept kept = { .size = TMS_PAGE_SIZE, .active = flags & TMS_PUT_ACTIVE, .fill = !size };
+	struct kept kept = { .size = TMS_PAGE_SIZE, .active = flags & TMS_PUT_ACTIVE, .fill = !size, .touched = true };
 
 	if (pool_id_is_persistent(pool) && size && codec_compresses(&store->codec)) {
 		kept.packed = size <= PACKED_MAX_BYTES;
@@ -297,8 +299,7 @@ int store_put_size(tms_store *store, tms_pool_id pool, uint64_t object, uint32_t
 }
 
 /* Hints to the CPU: what looking at all keys up to end will touch, side by side. */
-static void prefetch_batch(const tms_store *store, const struct key_run *keys, uint64_t end, uint16_t slot,
-			   const uint8_t *pages)
+static void prefetch_batch(const tms_store *store, const struct key_run *keys, uint64_t end, uint16_t slot)
 {
 	const struct holdings *held = &store->held;
 	const bool open = store->enabled && filter_finds_worth(&held->filter);
@@ -307,9 +308,7 @@ static void prefetch_batch(const tms_store *store, const struct key_run *keys, u
 	for (uint64_t at = keys->at; at < end; at++) {
 		const struct key key = key_run_at(keys, at, slot);
 
-		if (open)
-			__builtin_prefetch(pages + at * PAGE_SIZE);
-		else if (store->enabled)
+		if (store->enabled && !open)
 			filter_prefetch(&held->filter, index_key_hash(&key));
 	}
 }
@@ -319,26 +318,33 @@ static void prefetch_batch(const tms_store *store, const struct key_run *keys, u
 static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, uint32_t flags, const uint8_t *pages,
 		      bool *results, struct kept *begun)
 {
-	const uint64_t end = min_u64(keys->n, keys->at + FLIGHT_PAGES);
+	const uint64_t start = keys->at;
+	const uint64_t end = min_u64(keys->n, start + FLIGHT_PAGES);
+	const bool copies = atomic_load_explicit(&store->puts_copy, memory_order_relaxed);
+	const uint64_t touched = copies ? end : start + (begun->asked > 0);
 	struct inflight *inflight = &store->held.region->inflight;
+	uint64_t copied = 0;
 	uint32_t flight;
 	uint16_t slot;
 	int code;
 
-	for (uint64_t at = keys->at; at < end; at++)
+	for (uint64_t at = start; at < touched; at++)
 		copy_touch(pages + at * PAGE_SIZE);
 	code = store_enter(store);
 	if (code)
 		return code;
 	slot = pool_slot(&store->held.pools, pool);
-	prefetch_batch(store, keys, slot ? end : 0, slot, pages);
+	prefetch_batch(store, keys, slot ? end : 0, slot);
 	inflight_open(inflight, store->held.region->copy.page);
 	for (; slot && keys->at < end; keys->at++) {
-		struct kept kept = prepare(store, false, flags, pages + keys->at * PAGE_SIZE, NULL);
 		enum tms_reject reject;
+		struct kept kept;
 
 		if (unlikely(begun->asked))
 			kept = *begun;
+		else
+			prepare(&kept, store, false, flags, pages + keys->at * PAGE_SIZE, NULL);
+		kept.touched = keys->at < touched;
 		begun->asked = 0;
 		reject = put_one(store, slot, false, keys, &kept);
 		if (unlikely(reject == ON_ITS_WAY)) {
@@ -346,8 +352,10 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 			break;
 		}
 		results[keys->at] = reject == TMS_REJECTS;
+		copied += reject == TMS_REJECTS;
 	}
 	flight = inflight_close(inflight);
+	store_learn(&store->puts_copy, keys->at - start + (begun->asked > 0), copied + (begun->asked > 0));
 	store_leave(store);
 	inflight_land(inflight, flight);
 	return slot ? TMS_OK : TMS_E_NO_POOL;
