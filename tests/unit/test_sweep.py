@@ -135,7 +135,13 @@ class TestExecutors:
 
     def test_jobs_that_have_not_begun_are_dropped_after_an_error(self, source, monkeypatch):
         ran = []
-        monkeypatch.setattr(sweep, "run_job", lambda job: ran.append(job) or "{}")
+
+        def run_job(job):
+            ran.append(job)
+            time.sleep(0.02)  # whoever raises is to have its turn
+            return "{}"
+
+        monkeypatch.setattr(sweep, "run_job", run_job)
         with pytest.raises(Stopped), executors.executor("threads", 1) as pool:
             sweep.sweep(source, settings(*range(101)) * 20, pool, show=stop)
         assert 1 <= len(ran) < 2020
