@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -265,3 +266,17 @@ def plain_report(**changes: Any) -> tmemstore.ReclaimReport:
     values |= {"ending": tmemstore.Ending.MET, "reason": "none", "window": plain_window()}
     values |= {"starved": False, "recovery_ns": None}
     return tmemstore.ReclaimReport(**(values | changes))
+
+
+# ---- devices that are full ------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """Let no file become larger: to this process it is as if the disk were full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tmemstore
+from support import files_of_at_most
 from tmemstore.bench import machine
 from tmemstore.cli.main import build_parser, main
 from tmemstore.report.profile import profile_table
@@ -256,6 +257,17 @@ class TestCommand:
         shown, remarks = capsys.readouterr()
         assert shown == profile_table(StorageProfile.load("card.json").to_document())
         assert remarks == ""
+
+    def test_what_no_file_takes_is_printed(self, found, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        profile = found[0].profile
+        profile.save("card.json")
+        with files_of_at_most(0):
+            assert main(["calibrate", "--from", "card.json", "--output", "again.json", "--quiet"]) == 3
+        shown, said = capsys.readouterr()
+        assert shown == profile_table(profile.to_document())
+        assert said.startswith("tmemstore calibrate: --output again.json cannot be written to (File too large); make")
+        assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
     def test_an_interrupted_calibration_leaves_nothing(self, tmp_path, number, code):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tmemstore
+from support import files_of_at_most
 from tmemstore.bench import eviction, filepages, supply
 from tmemstore.bench.arena import Arena, Seen
 from tmemstore.bench.fill import FillError, InterleavedFill
@@ -360,3 +361,27 @@ class TestWholeBench:
         assert said[0] in remarks
         assert main(["bench", "eviction", *arguments, "--repeats", "1"]) == 0
         assert "noisy figures" not in capfd.readouterr().err
+
+
+class TestFullDisk:
+    MODEL = ("--storage", "emulate:emmc5.1", "--virtual", "--format", "json")
+
+    def test_rows_are_on_disk_before_anything_is_drawn(self, pages_file, tmp_path, capsys):
+        pytest.importorskip("matplotlib", reason="pictures need the extra tmemstore[plot]")
+        with files_of_at_most(12 << 10):
+            assert run_cli(pages_file, tmp_path, *self.MODEL) == 3
+        printed, said = capsys.readouterr()
+        assert [path.name for path in tmp_path.iterdir()] == ["eviction.json"]
+        assert json.loads(printed) == json.loads((tmp_path / "eviction.json").read_text(encoding="utf-8"))
+        assert said == (
+            f"tmemstore bench eviction: --out {tmp_path} cannot be written to (File too large); make room. The "
+            f"result is in {tmp_path / 'eviction.json'}\n"
+        )
+
+    def test_rows_that_no_file_takes_are_printed(self, pages_file, tmp_path, capsys):
+        with files_of_at_most(0):
+            assert run_cli(pages_file, tmp_path, *self.MODEL) == 3
+        printed, said = capsys.readouterr()
+        assert list(tmp_path.iterdir()) == []
+        assert len(json.loads(printed)["rows"]) == 4
+        assert said.endswith("make room. The result was printed, and is in no file\n")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tmemstore
+from support import files_of_at_most
 from tmemstore import Contract
 from tmemstore.cli.main import main
 from tmemstore.report.page import headline, report_page
@@ -16,7 +17,8 @@ from tmemstore.report.tune import tune_table
 from tmemstore.trace.events import RECORD, Op
 from tmemstore.trace.format import TraceWriter
 from tmemstore.trace.settings import Settings
-from tmemstore.tuning import executors, tuner
+from tmemstore.tuning import executors, sweep, tuner
+from tmemstore.tuning.sweep import run_job
 
 MIB = 1 << 20
 TUNE = ["tune", "--executor", "threads", "--region", "4M", "--step", "50", "--quiet"]
@@ -280,6 +282,35 @@ class TestCommand:
         assert remarks.count("\n") == 1
         assert said in remarks
         assert not list(tmp_path.glob("*/*"))
+
+    @pytest.mark.parametrize(
+        ("most", "left", "said"),
+        [
+            (5 << 10, set(), "make room and start it again"),  # while rows are kept
+            (24 << 10, set(), "The result was printed, and is in no file"),
+            (64 << 10, {"tune.json", "tune.toml"}, "The result is in results/tune.json"),  # while it draws
+        ],
+    )
+    def test_a_full_disk_takes_no_row_that_was_measured(self, trace, tmp_path, capsys, monkeypatch, most, left, said):
+        pytest.importorskip("matplotlib", reason="pictures need the extra tmemstore[plot]")
+        out = tmp_path / "results"
+        state = out / "tune.rows.jsonl"
+        arguments = [*TUNE, "--trace", str(trace), "--contract", "2M:50ms", "--out", "results", "--format", "json"]
+        with files_of_at_most(most):
+            assert main(arguments) == 3
+        printed, remarks = capsys.readouterr()
+        assert remarks.count("\n") == 1
+        assert "cannot be written to (File too large); make room" in remarks
+        assert said in remarks
+        assert ("rows" in printed) == ("The result" in said)
+        assert {path.name for path in out.iterdir()} == left | {state.name}
+        whole = state.read_text(encoding="utf-8").count("\n")
+        ran = []
+        monkeypatch.setattr(sweep, "run_job", lambda text: ran.append(text) or run_job(text))
+        assert main(arguments) == 0
+        assert len(json.loads(capsys.readouterr().out)["rows"]) == 9
+        assert len(ran) == 9 - whole < 9
+        assert not state.exists()
 
     def test_an_interrupted_sweep_goes_on(self, trace, tmp_path, capsys, monkeypatch):
         arguments = [*TUNE, "--trace", str(trace), "--contract", "2M:50ms", "--jobs", "1", "--format", "json"]

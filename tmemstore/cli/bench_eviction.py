@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -159,16 +158,14 @@ def run(options: argparse.Namespace) -> int:
     document["arguments"] |= {"out": str(options.out), "format": options.format}
     if options.published:
         document["arguments"]["published"] = True
-    document["command"] = shlex.join(["tmemstore", *options.command_line])
-    written = _save(document, options.out, quiet=options.quiet)
-    if options.format == "json":
-        output.write(output.json_text(document))
-    else:
-        output.write(_tables(document))
+    results.deliver(
+        document,
+        options,
+        options.out / f"{_NAME}.json",
+        _tables,
+        beside=lambda written: written.extend(_pictures(document, options.out)),
+    )
     if not options.quiet:
-        for path in written:
-            output.remark(f"wrote {path}")
-        output.remarks_of(document)
         for row in document["rows"]:
             if not row["interleaved"]:
                 output.remark(
@@ -208,17 +205,7 @@ def exit_code(document: dict[str, Any]) -> int:
     return 1 if failed else 0
 
 
-def _save(document: dict[str, Any], folder: Path, *, quiet: bool) -> list[Path]:
-    from tmemstore import EnvironmentLacks
+def _pictures(document: dict[str, Any], folder: Path) -> list[Path]:
     from tmemstore.report.plots import eviction_drawing
 
-    path = folder / f"{_NAME}.json"
-    try:
-        results.save(document, path)
-        return [path, *eviction_drawing(document).save(folder)]
-    except EnvironmentLacks as error:
-        if not quiet:
-            output.remark(str(error))
-        return [path]
-    except OSError as error:
-        raise results.not_writable(folder, error) from error
+    return eviction_drawing(document).save(folder)

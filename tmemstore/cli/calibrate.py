@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +65,23 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, or read, and report; returns 0."""
+    place = f"--output {options.output}"
     if options.output is not None:
-        _prepare(options.output)
+        try:  # now: after twenty seconds of measuring is no time to find that it cannot be written
+            results.try_file(options.output)
+        except OSError as error:
+            raise results.not_writable(place, error, "file") from error
     document = _read(options.source) if options.source is not None else _measure(options)
     document["arguments"] |= {"output": None if options.output is None else str(options.output)}
     document["arguments"] |= {"format": options.format}
-    document["command"] = shlex.join(["tmemstore", *options.command_line])
-    if options.output is not None:
-        try:
-            results.save(document, options.output)
-        except OSError as error:
-            raise _not_writable(options.output, error) from error
-    if options.format == "json":
-        output.write(output.json_text(document))
-    else:
-        from tmemstore.report.profile import profile_table
-
-        output.write(profile_table(document))
-    if options.output is not None and not options.quiet:
-        output.remark(f"wrote {options.output}")
-    if not options.quiet:
-        output.remarks_of(document)
+    results.deliver(document, options, options.output, _table, place=place)
     return 0
+
+
+def _table(document: dict[str, Any]) -> str:
+    from tmemstore.report.profile import profile_table
+
+    return profile_table(document)
 
 
 def _read(source: str) -> dict[str, Any]:
@@ -134,18 +128,3 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         "commit": commit,
         "remarks": machine.remarks(before),
     }
-
-
-def _prepare(path: Path) -> None:
-    """Try the file now: after twenty seconds of measuring is no time to find that it cannot be written."""
-    try:
-        with path.open("a", encoding="utf-8"):
-            pass
-        if path.stat().st_size == 0:
-            path.unlink()
-    except OSError as error:
-        raise _not_writable(path, error) from error
-
-
-def _not_writable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"--output {path} cannot be written to ({error.strerror or error}); name another file")

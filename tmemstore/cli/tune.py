@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,14 +139,14 @@ def run(options: argparse.Namespace) -> int:
         pool = stack.enter_context(executors.executor(options.executor, options.jobs))
         stack.enter_context(_errors())
         document = tuner.tune(str(options.trace), base, grid, pool, state=state, verify=options.verify, show=show)
-        state.remove()
     document |= {
         "machine": machine.describe(),
         "commit": commit,
-        "command": shlex.join(["tmemstore", *options.command_line]),
         "remarks": machine.remarks(noise) if options.verify else [],
     }
-    _deliver(document, options)
+    path = options.out / f"{_NAME}.json"
+    results.deliver(document, options, path, _table, beside=lambda written: _beside(document, options.out, written))
+    state.remove()
     return exit_code(document)
 
 
@@ -198,34 +197,25 @@ def _errors() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
-def _deliver(document: dict[str, Any], options: argparse.Namespace) -> None:
-    from tmemstore import EnvironmentLacks
-    from tmemstore.report.result_drawings import drawings_of
+def _table(document: dict[str, Any]) -> str:
     from tmemstore.report.tune import tune_table
+
+    return tune_table(document)
+
+
+def _beside(document: dict[str, Any], folder: Path, written: list[Path]) -> None:
+    """Write the config and the pictures, and add their paths to those that are ``written``."""
+    from tmemstore.report.result_drawings import drawings_of
     from tmemstore.tuning.tuner import toml
 
-    said: list[str] = []
-    try:
-        results.save(document, options.out / f"{_NAME}.json")
-        written = [options.out / f"{_NAME}.json"]
-        config, text = options.out / f"{_NAME}.toml", toml(document)
-        for name in _MAYBE:  # of an earlier run: they would not be this one's
-            (options.out / name).unlink(missing_ok=True)
-        if text is not None:
-            config.write_text(text, encoding="utf-8")
-            written.append(config)
-        try:
-            written += [path for drawing in drawings_of(document) for path in drawing.save(options.out)]
-        except EnvironmentLacks as error:
-            said.append(str(error))
-    except OSError as error:
-        raise results.not_writable(options.out, error) from error
-    output.write(output.json_text(document) if options.format == "json" else tune_table(document))
-    if not options.quiet:
-        output.remark(f"wrote {', '.join(str(path) for path in written)}")
-        for text in said:
-            output.remark(text)
-        output.remarks_of(document)
+    config, text = folder / f"{_NAME}.toml", toml(document)
+    for name in _MAYBE:  # of an earlier run: they would not be this one's
+        (folder / name).unlink(missing_ok=True)
+    if text is not None:
+        results.write_whole(config, text)
+        written.append(config)
+    for drawing in drawings_of(document):
+        written += drawing.save(folder)
 
 
 def exit_code(document: dict[str, Any]) -> int:

@@ -54,11 +54,19 @@ class Drawing:
         return text.getvalue()[text.getvalue().index("<svg") :]
 
     def save(self, folder: Path) -> list[Path]:
-        """Write NAME.svg and NAME.png into a folder; return their paths. Raises EnvironmentLacks, OSError."""
+        """Write NAME.svg and NAME.png into a folder, or neither; return their paths.
+
+        Raises EnvironmentLacks, OSError.
+        """
         paths = [folder / f"{self.name}.svg", folder / f"{self.name}.png"]
-        with self._figure() as figure:
-            figure.savefig(paths[0], metadata={"Date": None})
-            figure.savefig(paths[1], dpi=_DPI)
+        try:
+            with self._figure() as figure:
+                figure.savefig(paths[0], metadata={"Date": None})
+                figure.savefig(paths[1], dpi=_DPI)
+        except OSError:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            raise
         return paths
 
     def save_data(self, folder: Path) -> list[Path]:

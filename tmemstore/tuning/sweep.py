@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -184,14 +185,20 @@ class State:
         return self._rows.get(self._key(source, job))
 
     def add(self, source: Source, job: str, row: Row) -> None:
-        """Keeps a row; it is in the file when this returns."""
+        """Keeps a row; it is in the file when this returns. Raises `EnvironmentLacks` where there is no room for it."""
         key = self._key(source, job)
         self._rows[key] = row
-        if self._file is None:
-            self._file = self.path.open("a", encoding="utf-8")
-            self._file.write("\n" if self._file.tell() else "")  # whatever was cut off ends here
-        self._file.write(json.dumps({"schema": STATE_SCHEMA, "key": key, "row": row}) + "\n")
-        self._file.flush()
+        try:
+            if self._file is None:
+                self._file = self.path.open("a", encoding="utf-8")
+                self._file.write("\n" if self._file.tell() else "")  # whatever was cut off ends here
+            self._file.write(json.dumps({"schema": STATE_SCHEMA, "key": key, "row": row}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise EnvironmentLacks(
+                f"{self.path} cannot be written to ({error.strerror or error}); make room and start it again: rows "
+                "that are in it are kept"
+            ) from error
 
     def remove(self) -> None:
         """Deletes the file: the sweep is complete."""
@@ -202,7 +209,8 @@ class State:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # `add` has said so
+                self._file.close()
 
 
 # ---- the sweep -------------------------------------------------------------------------------------------
