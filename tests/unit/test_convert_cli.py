@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from support import files_of_at_most
 from tmemstore.cli.main import main
 from tmemstore.trace.events import Op
 from tmemstore.trace.format import open_trace
@@ -101,7 +102,7 @@ def test_names_of_any_bytes_are_taken(tmp_path, capsys):
         (["in.txt", "out", "--from", "csv"], "--delimiter and --from csv need --columns"),
         (["in.txt", "out", "--from", "msr", "--columns", "object=1"], "--columns is for csv and text, not for msr"),
         (["in.txt", "."], "OUT . is a folder; name a file"),
-        (["in.txt", "no/where"], "OUT no/where cannot be written (No such file or directory)"),
+        (["in.txt", "no/where"], "OUT no/where cannot be written to (No such file or directory)"),
         (["missing", "out"], "missing: cannot be read (No such file or directory)"),
         ([".", "out"], ".: cannot be read (Is a directory)"),
         (["in.txt", "out", "--from", "msr", "--page-cache", "none"], "in.txt: line 1, byte 0: the line has 1 where 7"),
@@ -115,6 +116,15 @@ def test_refusals_leave_nothing(tmp_path, capsys, arguments, what):
     assert remarks.startswith("tmemstore convert: ")
     assert what in remarks
     assert remarks.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.spc", "in.txt"]
+
+
+def test_a_disk_without_room_is_what_the_environment_lacks(tmp_path, capsys):
+    with files_of_at_most(100):
+        assert main(["convert", "in.spc", "out", "--page-cache", "4KiB"]) == 3
+    assert capsys.readouterr().err == (
+        "tmemstore convert: OUT out cannot be written to (File too large); make room, or name another place\n"
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.spc", "in.txt"]
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tmemstore.cli import output
+from tmemstore.cli import output, results
 from tmemstore.cli.usage import EXIT_CODES, UsageError, add_format, checked, one_of
 from tmemstore.trace.readers.column_map import KINDS, ColumnMap, parse_delimiter
 from tmemstore.units import parse_pages
@@ -113,6 +113,4 @@ def _converted(options: argparse.Namespace) -> dict[str, Any]:
             )
             return document | {"output_bytes": options.output.stat().st_size}
         except OSError as error:
-            raise UsageError(
-                f"OUT {options.output} cannot be written ({error.strerror or error}); name another place"
-            ) from error
+            raise results.not_writable(f"OUT {options.output}", error, "place") from error

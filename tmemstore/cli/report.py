@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from tmemstore.cli import output
+from tmemstore.cli import output, results
 from tmemstore.cli.usage import EXIT_CODES, UsageError
 
 _DESCRIPTION = """\
@@ -55,23 +54,19 @@ def run(options: argparse.Namespace) -> int:
     page = report_page(documents)
     written = [options.output]
     try:
-        _write_whole(options.output, page)
+        results.write_whole(options.output, page)
     except OSError as error:
-        raise _not_writable(options.output, error) from error
+        raise results.not_writable(str(options.output), error, "place") from error
     if options.figures is not None:
         try:
             written += _figures(documents, options.figures)
         except OSError as error:
-            raise _not_writable(error.filename or options.figures, error) from error
+            raise results.not_writable(str(error.filename or options.figures), error, "place") from error
     if not options.quiet:
         output.remark(f"wrote {written[0]} ({options.output.stat().st_size >> 10} KiB)")
         if len(written) > 1:
             output.remark(f"wrote {len(written) - 1} files into {options.figures}")
     return 0
-
-
-def _not_writable(path: object, error: OSError) -> UsageError:
-    return UsageError(f"{path} cannot be written ({error.strerror or error}); name another place")
 
 
 def _names(paths: list[str]) -> list[str]:
@@ -96,15 +91,6 @@ def _read(path: str) -> dict[str, Any]:
         raise UsageError(f"{path} is of schema {schema!r}, which a page does not show; name {page.SHOWN}")
     document: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     return document
-
-
-def _write_whole(path: Path, page: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _prefix(file: str) -> str:

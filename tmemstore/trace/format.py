@@ -256,8 +256,10 @@ class TraceWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._file.close()
-            self._unfinished.unlink(missing_ok=True)
+            try:
+                self._file.close()
+            finally:
+                self._unfinished.unlink(missing_ok=True)
 
     def write(self, records: Array) -> None:
         """Appends records of dtype `RECORD`; times must not be before those that were written.
