@@ -1,12 +1,14 @@
 """The bench of single operations: what a row says, what is drawn, each group on small stores."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tmemstore
+from support import files_of_at_most
 from tmemstore.bench import ops, ops_device, ops_memory, ops_packed, ops_reclaim
 from tmemstore.bench.ops_rows import Row, in_turns
 from tmemstore.bench.ops_store import BATCH, FullStore, Source, raw_store
@@ -107,8 +109,33 @@ class TestGroups:
         names = self.names(ops_device.rows(source, str(tmp_path), 1, 1))
         assert {("device", "load from the spill file"), ("device", "raw get, one page")} <= names
 
+    def test_a_device_that_becomes_full_is_what_the_environment_lacks(self, source, tmp_path):
+        rows = ops_device.rows(source, str(tmp_path), 1, 1)
+        assert next(rows).name == "page out, emulated eMMC"
+        with files_of_at_most(1 << 20), pytest.raises(tmemstore.EnvironmentLacks, match=r"full.*make room"):
+            next(rows)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_that_takes_no_more_is_what_the_environment_lacks(self, source, tmp_path):
+        rows = ops_device.rows(source, str(tmp_path), 1, 1)
+        while next(rows).name != "load_many, a page":
+            pass
+        with files_of_at_most(1 << 20), pytest.raises(tmemstore.EnvironmentLacks, match=r"File too large.*make room"):
+            next(rows)
+        assert list(tmp_path.iterdir()) == []
+
 
 class TestCommand:
+    def test_a_device_without_room_is_said_before_anything_is_measured(self, tmp_path, monkeypatch, capsys):
+        usage = shutil.disk_usage(tmp_path)._replace(free=40 << 20)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
+        monkeypatch.setattr(ops, "open_pages", lambda *_arguments, **_options: pytest.fail("too late"))
+        assert main(["bench", "ops", "--groups", "memory,device", "--out", str(tmp_path)]) == 3
+        assert capsys.readouterr().err == (
+            f"tmemstore bench ops: {tmp_path} has no room for a file of 65 MiB (it has 40 MiB free); make room, or "
+            "name a folder on another disk with --out\n"
+        )
+
     def test_start_rows_as_json_and_as_a_table(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(ops, "_PAGES", 64)
         command = ["bench", "ops", "--groups", "start", "--region", "256MiB", "--out", str(tmp_path)]

@@ -57,6 +57,8 @@ def run(arguments: Arguments, progress: Progress | None = None) -> dict[str, Any
     """
     say = progress or (lambda _text, _fraction: None)
     before, commit = machine.condition(), machine.commit()
+    if "device" in arguments.groups:
+        ops_device.check(arguments.near)
     say("collecting pages", 0.0)
     with open_pages(arguments.pages, 0, _PAGES, seed=arguments.seed) as found:
         found.need(0, _PAGES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +24,38 @@ _BLOCK_BYTES = 512 << 10
 _REGION_BYTES = 256 << 20
 _EMULATED = "emulate:emmc5.1"
 _EMULATED_BYTES_PER_SECOND = 125e6
+_FILE_BYTES = WINDOW_BYTES + (1 << 20)
+"""Of the largest file on the device, and what the file system and the spill file's header add."""
 _US, _MS = 1e3, 1e6
 
 
+def check(near: str) -> None:
+    """Raise EnvironmentLacks where the device has no room, before anything is measured."""
+    supply.check_room(near, _FILE_BYTES)
+
+
 def rows(source: Source, near: str, rounds: int, seed: int) -> Iterator[Row]:
-    """Page-out to an emulated device, loads from a real spill file, a get against the page cache."""
+    """Page-out to an emulated device, loads from a real spill file, a get against the page cache.
+
+    Raises EnvironmentLacks where the device becomes full.
+    """
     yield from _page_out(source, rounds)
-    yield from _loads(source, near, rounds, seed)
-    yield from _page_cache(source, near, rounds, seed)
+    with _room(near):
+        yield from _loads(source, near, rounds, seed)
+        yield from _page_cache(source, near, rounds, seed)
+
+
+@contextmanager
+def _room(near: str) -> Iterator[None]:
+    """A device that becomes full, or fails, is no defect and no late allocation: EnvironmentLacks."""
+    try:
+        yield
+    except OSError as error:
+        raise supply.no_room(near, _FILE_BYTES, error.strerror or str(error)) from error
+    except tmemstore.AllocationAborted as error:
+        if error.report.reason != "spill":
+            raise
+        raise supply.no_room(near, _FILE_BYTES, "the spill file failed or is full") from error
 
 
 def _page_out(source: Source, rounds: int) -> Iterator[Row]:

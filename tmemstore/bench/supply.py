@@ -54,6 +54,22 @@ def check_memory(region_bytes: int, ratios: Sequence[int], pages: str) -> None:
         )
 
 
+def check_room(near: str, size_bytes: int) -> None:
+    """Raise EnvironmentLacks, with what to do, if so many bytes will not fit where `spill_file` puts them."""
+    folder = _disk_folder(near)
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes:
+        raise no_room(folder, size_bytes, f"it has {free >> 20} MiB free")
+
+
+def no_room(folder: str | os.PathLike[str], size_bytes: int, why: str) -> tmemstore.EnvironmentLacks:
+    """Return the error that says so."""
+    return tmemstore.EnvironmentLacks(
+        f"{folder} has no room for a file of {size_bytes >> 20} MiB ({why}); make room, or name a folder on another "
+        "disk with --out"
+    )
+
+
 def collect(region_bytes: int, ratios: Sequence[int], codec: str, pages: str, *, escape_bytes: int = 0) -> PageSource:
     """Collect as many pages as the ratios and the escape reserve need; of anonymous ones, by how well they compress.
 
