@@ -147,7 +147,7 @@ class TestTarget:
         monkeypatch.setattr(target, "is_block_device", lambda _path: True)
         path = tmp_path / "device"
         path.write_bytes(b"a file system".ljust(4 << 20))
-        with pytest.raises(tmemstore.SpillError, match="--overwrite"), target.open_target(path, 1 << 20):
+        with pytest.raises(tmemstore.SpillError, match=" overwrite=True"), target.open_target(path, 1 << 20):
             pass
         assert path.read_bytes().startswith(b"a file system")
 

@@ -242,7 +242,12 @@ class TestExitCodes:
             (("--time-scale", "inf"), "above 0"),
             (("--rate", "-5"), "above 0"),
             (("--rate", "1e-300"), "clock|above 0"),
-            (("--rate", "10", "--time-scale", "2"), "rate"),
+            (("--rate", "10", "--time-scale", "2"), "the times that --time-scale would change"),
+            (
+                ("--ratio", "100", "--writeback", "back", "--contract", "8M:9ms"),
+                "--ratio 100 .* --writeback back under",
+            ),
+            (("--contract", "8M:9ms:hard"), "give --escape SIZE"),
             (("--seed", "-1"), "seed|whole number"),
             (("--seed", 2**64), "2\\*\\*64|18446744073709551615"),
             (("--spill", "x.img"), "real"),

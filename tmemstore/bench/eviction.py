@@ -92,6 +92,8 @@ class Arguments:
             raise ValueError(f"--baseline-calls is {self.baseline_calls}; it must be at least 1")
         if self.deadline_ns is not None and self.deadline_ns <= 0:
             raise ValueError("--deadline must be longer than nothing")
+        if self.spill is not None and not self.spill:
+            raise ValueError("--spill names no file; give a path, or leave it out")
         if self.virtual and not (self.storage or "").startswith(_EMULATED):
             raise ValueError("--virtual needs an emulated device: --storage emulate:PRESET,...")
         baselines.check(self.baselines)

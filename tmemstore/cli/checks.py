@@ -26,6 +26,7 @@ _LIKELY_REGION = 256 << 20
 _SMALL_REGION = 1 << 20
 _LARGE_REGION = 64 << 20
 _THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+_LIBRARY = "no command needs it, only programs with tmemstore.open({}=True)"
 _IO_URING_SINCE = (5, 1)
 
 
@@ -90,8 +91,8 @@ def hugetlb() -> Check:
     if total:
         return Check("hugetlb pool", OK, f"{total} pages of {size >> 10} KiB")
     count = _LIKELY_REGION // size if size else 0
-    advice = f"for hugetlb=True only: sudo sysctl vm.nr_hugepages={count} holds a region of 256 MiB" if count else None
-    return Check("hugetlb pool", OPTIONAL, "empty" if size else "not in this kernel", advice)
+    advice = f"sudo sysctl vm.nr_hugepages={count} holds a region of 256 MiB; {_LIBRARY.format('hugetlb')}"
+    return Check("hugetlb pool", OPTIONAL, "empty" if size else "not in this kernel", advice if count else None)
 
 
 def mlock() -> Check:
@@ -102,7 +103,8 @@ def mlock() -> Check:
     found = f"{limit >> 10} KiB"
     if limit >= _LIKELY_REGION:
         return Check("mlock limit", OK, found)
-    return Check("mlock limit", OPTIONAL, found, "for mlock=True only: raise memlock in /etc/security/limits.conf")
+    advice = f"raise memlock in /etc/security/limits.conf; {_LIBRARY.format('mlock')}"
+    return Check("mlock limit", OPTIONAL, found, advice)
 
 
 def direct_io(spill: str | None) -> Check:

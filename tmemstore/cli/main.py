@@ -119,7 +119,9 @@ def _run(arguments: list[str]) -> int:
         code = _code_of(error)
         if code is None:
             raise
-        output.remark(f"{name}: {error}")
+        from tmemstore.report.words import for_options
+
+        output.remark(f"{name}: {for_options(str(error), vars(options))}")
         return code
     finally:
         restore()

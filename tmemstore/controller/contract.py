@@ -206,8 +206,8 @@ class Layout:
             )
         if contract.kind == "hard" and not self._escape_bytes:
             raise ContractError(
-                f"{contract}: a hard contract needs an escape reserve; open with escape= the bytes of frontswap data "
-                "without a copy that it shall carry"
+                f"{contract}: a hard contract needs an escape reserve; give escape=SIZE, as many bytes of frontswap "
+                "data without a copy as it shall carry"
             )
         least_ns = self._least_ns(contract, contract.chunks, cost)
         if least_ns <= contract.deadline_ns:

@@ -40,10 +40,7 @@ class Thrash(NamedTuple):
         told = f"thrash: {self.per_admitted:.2f} refaults a page let in, most of {kind}"
         if self.gain < _BETTER:
             return f"{told}; a larger region would save more, another ratio hardly"
-        best = self.best_percent
-        return (
-            f"{told}; frontswap_max_percent={best} (--ratio {_ALL - best}:{best}) would save more than {self.percent}"
-        )
+        return f"{told}; frontswap_max_percent={self.best_percent} would save more than {self.percent}"
 
 
 def thrash_of(seen: Ghosts, *, frames: int, read_ns: int, write_ps: int, percent: int) -> Thrash:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tmemstore.report.tables import milliseconds, size_text
+from tmemstore.report.words import for_options
 
 _WIDTH = 80
 _NAME_WIDTH = 20
@@ -90,7 +91,7 @@ def _device(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     lost = f"{thrash['lost_ns'] / _S:,.2f} s of device time"
     yield "refaults", f"{thrash['refaults']:,}, {thrash['per_admitted']:.3f} a page let in: {lost}"
     if thrash["warning"]:
-        yield "", thrash["warning"]
+        yield "", for_options(thrash["warning"], {"ratio"})
     if document["late_ns"]:
         yield "late", f"by at most {milliseconds(document['late_ns'])} ms: events waited for the device"
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tmemstore.report.tables import milliseconds, size_text
 from tmemstore.report.terminal import bar, curve_plot
+from tmemstore.report.words import for_options
 from tmemstore.units import format_time_ns
 
 Document = Mapping[str, Any]
@@ -33,6 +34,8 @@ _RULES: Final = (
     "saved      s of device time against no store; GiB/d: written to the flash a day",
     "thrash     refaults for 100 pages let in",
 )
+_OPTIONS: Final = frozenset({"codec", "escape", "storage", "time_scale", "writeback"})
+"""Of the command, that what the library says may name; the ratio is none, since all are tried."""
 _VARIANT: Final = ("codec", "eviction", "admission_filter")
 
 
@@ -134,7 +137,7 @@ def _beside(document: Document, way: str, word: str) -> str:
     points = abs(step["frontswap_percent"] - recommended["frontswap_percent"])
     head = f"{points} points {word} frontswap"
     if step["saved_change_ns"] is None:
-        return f"{head} cannot be had: {step['why']}."
+        return f"{head} cannot be had: {for_options(step['why'], _OPTIONS)}."
     saved, longest = step["saved_change_ns"] / _S, step["longest_change_ns"]
     written = step["bytes_written_a_day_change"] / _GIB
     said = (
@@ -199,7 +202,7 @@ def _rows(rows: Sequence[Row], document: Document) -> Iterator[str]:
             yield from _possible(run, chosen)
             continue
         ratios = ratio_text(run[0]) + (f" to {ratio_text(run[-1])}" if len(run) > 1 else "")
-        text = f"{ratios} {run[0]['writeback']}: {run[0]['impossible']}"
+        text = f"{ratios} {run[0]['writeback']}: {for_options(run[0]['impossible'], _OPTIONS)}"
         yield from textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 

@@ -146,11 +146,19 @@ class EmulatedDevice:
                     raise ValueError("it stands there twice")  # noqa: TRY301 - one place adds the part's name
                 into[name] = parse(value)
             except ValueError as error:
-                raise ValueError(f"{PREFIX}{text}: {part.strip()!r}: {error}") from error
+                raise ValueError(f"{PREFIX}{text}: {part.strip()!r}: {_by_key(error)}") from error
         try:
             return cls(_whole_profile(profile, figures), episodes=tuple(episodes), **settings)
         except ValueError as error:
-            raise ValueError(f"{PREFIX}{text}: {error}") from error
+            raise ValueError(f"{PREFIX}{text}: {_by_key(error)}") from error
+
+
+def _by_key(error: ValueError) -> str:
+    """What is wrong, with a field by the key that it has in a string."""
+    keys = {"sigma_permille": "sigma", "pause_every_bytes": "pause_every", "pause_ns": "pause"}
+    keys |= {"start_ns": "the start", "duration_ns": "the length", "slow_permille": "the factor"}
+    field, _, rest = str(error).partition(" ")
+    return f"{keys.get(field, field)} {rest}"
 
 
 def _base(name: str) -> StorageProfile:

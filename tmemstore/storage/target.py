@@ -75,9 +75,7 @@ def _take_device(path: str, *, overwrite: bool) -> None:
     try:
         TmemStore(region, spill=path, codec="none", spill_overwrite=overwrite).close()
     except SpillError as error:
-        raise SpillError(
-            str(error).replace("pass spill_overwrite=True", "pass overwrite=True (--overwrite)")
-        ) from error
+        raise SpillError(str(error).replace("spill_overwrite=True", "overwrite=True")) from error
     finally:
         region.close()
 
