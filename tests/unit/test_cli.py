@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import tmemstore
-from tmemstore.cli import bench_eviction, checks, main, output
+from tmemstore.cli import bench_eviction, checks, doctor, main, output
 
 COMMAND = [sys.executable, "-m", "tmemstore.cli.main"]
 
@@ -61,7 +62,24 @@ class TestDoctor:
         lines = capsys.readouterr().out.splitlines()
         (at,) = [number for number, line in enumerate(lines) if line.startswith("missing")]
         assert "spill path" in lines[at]
-        assert "-> name a folder" in lines[at + 1]
+        advice = next(line for line in lines[at + 1 :] if not line.startswith(" " * 25))
+        assert advice.lstrip().startswith("-> name a folder")
+
+    def test_it_fits_80_columns_whatever_is_found(self, monkeypatch):
+        monkeypatch.setattr(checks.machine, "transparent_hugepage", lambda: "never")
+        monkeypatch.setattr(checks.machine, "hugetlb_pool", lambda: (0, 2 << 20))
+        monkeypatch.setattr(checks, "os", SimpleNamespace(geteuid=lambda: 1000))
+        monkeypatch.setattr(checks.resource, "getrlimit", lambda _limit: (8 << 20, 8 << 20))
+        found = [checks.transparent_hugepages(), checks.hugetlb(), checks.mlock()]
+        found.append(
+            checks.Check("codec lz4", "ok", "/a/folder" * 12 + "/library-of-a-very-long-name.so (1.9.4)", "take " * 30)
+        )
+        found.append(checks.Check("spill path", "missing", "x" * 200, None))
+        lines = [line for check in found for line in doctor.lines_of(check)]
+        assert max(map(len, lines)) <= 80
+        assert f"          -> echo madvise | sudo tee {checks._THP}" in lines
+        assert next(line[25:] for line in lines if "/folder" in line).endswith("/")
+        assert "".join(line[25:] for line in lines if "x" * 30 in line) == "x" * 200
 
     def test_what_is_missing_comes_with_advice(self, monkeypatch):
         monkeypatch.setattr(checks.machine, "transparent_hugepage", lambda: "never")

@@ -79,10 +79,10 @@ def transparent_hugepages() -> Check:
     mode = machine.transparent_hugepage()
     if mode in {"always", "madvise"}:
         return Check("huge pages", OK, f"transparent ({mode})")
-    advice = "copies into the area are slower without; "
+    why = "copies into the area are slower without"
     if mode is None:
-        return Check("huge pages", OPTIONAL, "not in this kernel", advice + "take one with CONFIG_TRANSPARENT_HUGEPAGE")
-    return Check("huge pages", OPTIONAL, f"transparent ({mode})", advice + f"echo madvise | sudo tee {_THP}")
+        return Check("huge pages", OPTIONAL, "not in this kernel", f"take one with CONFIG_TRANSPARENT_HUGEPAGE; {why}")
+    return Check("huge pages", OPTIONAL, f"transparent ({mode})", f"echo madvise | sudo tee {_THP} ({why})")
 
 
 def hugetlb() -> Check:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 from tmemstore.cli import output
@@ -28,7 +30,7 @@ examples:
   tmemstore doctor --format json
 
 {EXIT_CODES}"""
-_INDENT = 25
+_WIDTH = 80
 
 
 def add_parser(commands: Any) -> None:
@@ -58,10 +60,23 @@ def run(options: argparse.Namespace) -> int:
         document = {"schema": SCHEMA, "checks": [check.as_dict() for check in found]}
         output.write(output.json_text(document))
     else:
-        output.write("\n".join(line for check in found for line in _lines(check)) + "\n")
+        output.write("\n".join(line for check in found for line in lines_of(check)) + "\n")
     return 3 if any(check.state == checks.MISSING for check in found) else 0
 
 
-def _lines(check: Any) -> list[str]:
-    head = f"{check.state:<9} {check.name:<{_INDENT - 11}} {check.found}"
-    return [head] if check.advice is None else [head, f"{'':<{_INDENT}}-> {check.advice}"]
+def lines_of(check: Any) -> Iterator[str]:
+    """Give the lines of a check, of 80 columns."""
+    yield from _column(f"{check.state:<9} {check.name:<14}", check.found)
+    if check.advice is not None:
+        yield from _column(f"{'':<9} ->", check.advice)
+
+
+def _column(head: str, text: str) -> Iterator[str]:
+    """Put a text behind a head, within the width; of what is too long for a line, a path is broken behind a slash."""
+    room = _WIDTH - len(head) - 1
+    for line in textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False):
+        rest = line
+        while rest:
+            end = len(rest) if len(rest) <= room else rest.rfind("/", 0, room) + 1 or room
+            yield f"{head} {rest[:end]}"
+            head, rest = " " * len(head), rest[end:]
