@@ -57,7 +57,14 @@ ARROWS = {
 ONLOOKERS = {"stats", "verify"}
 
 # The modules whose names are public beside those of `tmemstore` itself.
-PUBLIC_MODULES = {"tmemstore", "tmemstore.errors", "tmemstore.floors", "tmemstore.rates", "tmemstore.units"}
+PUBLIC_MODULES = {
+    "tmemstore",
+    "tmemstore.errors",
+    "tmemstore.floors",
+    "tmemstore.mounts",
+    "tmemstore.rates",
+    "tmemstore.units",
+}
 
 
 def name(path):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tmemstore
-from tmemstore.storage.identity import DeviceId, device_of, mount_of
+from tmemstore.mounts import mount_of
+from tmemstore.storage.identity import DeviceId, device_of
 from tmemstore.storage.presets import PRESETS
 from tmemstore.storage.profile import CpuProfile, Lane, StorageProfile
 from tmemstore.storage.sample import nearest_rank, thinned

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-_RAM_FILESYSTEMS = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+from tmemstore.mounts import mount_of
+
 _BUSY_SHARE = 0.75
 """The load average, in cores, above which times say more about the other work than about tmemstore."""
 _SPREAD_PERCENT = 5
@@ -39,32 +40,10 @@ def memory_bytes(field: str = "MemTotal") -> int | None:
     return int(match.group(1)) * 1024 if match else None
 
 
-def mount_of(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """Return the file system type and the source device (``"ext4", "/dev/sda1"``) that ``path`` is on."""
-    here = os.path.realpath(path)
-    best, kind, source = "", "unknown", "unknown"
-    try:
-        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return kind, source
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal.group(1), 8)), left.split()[4])
-        inside = here == point or here.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, (kind, source) = point, right.split()[:2]
-    return kind, source
-
-
 def storage_facts(path: str | os.PathLike[str] | None) -> dict[str, object]:
     """Return which file system and device a file is on, as ``spill`` of a result's machine; None: it has no file."""
     filesystem, device = (None, None) if path is None else mount_of(path)
     return {"filesystem": filesystem, "device": device}
-
-
-def in_memory(path: str | os.PathLike[str]) -> bool:
-    """Return whether ``path`` is on a file system that lives in RAM."""
-    return mount_of(path)[0] in _RAM_FILESYSTEMS
 
 
 def describe() -> dict[str, object]:

@@ -15,6 +15,7 @@ import tmemstore
 from tmemstore.bench import machine
 from tmemstore.bench.arena import PAGE
 from tmemstore.bench.pages import LIVE, PageSource, open_pages
+from tmemstore.mounts import in_memory
 
 SEED = 1
 """Of all that the eviction bench draws."""
@@ -135,4 +136,4 @@ def _disk_folder(near: str) -> str:
     usable = [str(folder) for folder in candidates if os.access(folder, os.W_OK | os.X_OK)]
     if not usable:
         raise tmemstore.EnvironmentLacks("no folder for a spill file can be written to; name one with --spill PATH")
-    return next((folder for folder in usable if not machine.in_memory(folder)), usable[0])
+    return next((folder for folder in usable if not in_memory(folder)), usable[0])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import tmemstore
 from tmemstore.bench import machine
+from tmemstore.mounts import mount_of
 
 OK = "ok"
 OPTIONAL = "optional"
@@ -128,7 +129,7 @@ def direct_io(spill: str | None) -> Check:
         return Check("spill path", unusable, str(error), "name another place: --spill PATH")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    where = f"{machine.mount_of(folder)[0]}, {shutil.disk_usage(folder).free >> 20} MiB free"
+    where = f"{mount_of(folder)[0]}, {shutil.disk_usage(folder).free >> 20} MiB free"
     if info is not None and info.direct:
         return Check("spill path", OK, f"O_DIRECT on {where}")
     advice = "page-out is slower without; put the spill file on ext4, xfs, btrfs, f2fs or a block device"

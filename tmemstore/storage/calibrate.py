@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tmemstore.errors import SpillError
+from tmemstore.mounts import IN_MEMORY
 from tmemstore.storage.cells import Bench, Cell
 from tmemstore.storage.cpu import measure_cpu
 from tmemstore.storage.fit import fit_lane
@@ -29,7 +30,6 @@ _SYNC_SHARE: Final = 0.04
 _QUICK_BELOW_NS: Final = 5_000_000_000
 """With less time than this the CPU gets the short measurement as well."""
 
-_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _LARGE_FROM_BYTES: Final = 256 << 10
 _SMALL_UP_TO_BYTES: Final = 16 << 10
 
@@ -153,7 +153,7 @@ def _notes(target: Target, bench: Bench, device: DeviceId) -> tuple[str, ...]:
         "migrating is the copy alone, from random places",
         "gathering an object into a write is a copy of 4 KiB, and about 350 ns for its checksum, which is an estimate",
     ]
-    if device.filesystem in _IN_MEMORY:
+    if device.filesystem in IN_MEMORY:
         notes.append(f"{device.filesystem} keeps its files in memory: these are the figures of RAM, not of storage")
     if not target.direct:
         notes.append("no O_DIRECT here: each write includes an fdatasync, and reads may come from the page cache")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tmemstore.mounts import mount_of
 from tmemstore.storage.sample import check_whole
 from tmemstore.units import format_size
 
 KINDS: Final = ("file", "block")
-
-_UNKNOWN: Final = "unknown"
-_OCTAL: Final = r"\\(\d{3})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +42,6 @@ class DeviceId:
         return f"{where} ({format_size(self.size_bytes)})"
 
 
-def mount_of(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """The type and the source of the file system that a path is on: ("ext4", "/dev/sda1"); "unknown" without /proc."""
-    here = os.path.realpath(path)
-    best, kind, source = "", _UNKNOWN, _UNKNOWN
-    try:
-        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return kind, source
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        point = _plain(left.split()[4])
-        inside = here == point or here.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, (kind, source) = point, right.split()[:2]
-    return kind, _plain(source)
-
-
 def device_of(path: str | os.PathLike[str]) -> DeviceId:
     """The device of a spill path, whether the file exists already or not. `OSError` if no folder of it does."""
     here = Path(os.path.realpath(path))
@@ -88,7 +68,3 @@ def _block_bytes(device: Path) -> int:
     number = device.stat().st_rdev
     listed = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/size")
     return int(listed.read_text(encoding="ascii")) * 512
-
-
-def _plain(name: str) -> str:
-    return re.sub(_OCTAL, lambda octal: chr(int(octal.group(1), 8)), name)
