@@ -13,9 +13,10 @@ from support import files_of_at_most
 from tmemstore.bench import eviction, filepages, supply
 from tmemstore.bench.arena import Arena, Seen
 from tmemstore.bench.fill import FillError, InterleavedFill
-from tmemstore.bench.quantiles import carried, interval, interval_ranks, median, nearest_rank, spread
+from tmemstore.bench.quantiles import interval, interval_ranks, median, spread
 from tmemstore.bench.windows import dearest_start
 from tmemstore.cli.main import main
+from tmemstore.quantiles import carried
 from tmemstore.report.tables import eviction_table
 
 REGION = 8 << 20
@@ -43,24 +44,7 @@ def filled(pages_file, tmp_path):
         yield tm, fill
 
 
-class TestQuantiles:
-    @pytest.mark.parametrize(
-        ("samples", "permille", "expected"),
-        [
-            ([7], 500, 7),
-            ([2, 1], 500, 1),
-            ([3, 1, 2], 500, 2),
-            ([1, 2, 3, 4], 500, 2),
-            (list(range(1, 101)), 990, 99),
-            (list(range(1, 102)), 990, 100),
-            (list(range(1, 11)), 990, 10),
-            ([5, 6], 0, 5),
-            ([5, 6], 1000, 6),
-        ],
-    )
-    def test_nearest_rank(self, samples, permille, expected):
-        assert nearest_rank(samples, permille) == expected
-
+class TestSpread:
     def test_every_quantile_is_a_sample(self):
         samples = [11, 29, 3, 5, 17]
         assert spread(samples) == {"min": 3, "p50": 11, "p99": 29, "max": 29}
@@ -69,10 +53,6 @@ class TestQuantiles:
     def test_nothing_has_no_quantile(self):
         assert spread([]) == {"min": None, "p50": None, "p99": None, "max": None}
         assert median([]) is None
-        with pytest.raises(ValueError, match="no samples"):
-            nearest_rank([], 500)
-        with pytest.raises(ValueError, match="permille"):
-            nearest_rank([1], 1001)
 
 
 class TestIntervals:

@@ -62,6 +62,7 @@ PUBLIC_MODULES = {
     "tmemstore.errors",
     "tmemstore.floors",
     "tmemstore.mounts",
+    "tmemstore.quantiles",
     "tmemstore.rates",
     "tmemstore.units",
 }

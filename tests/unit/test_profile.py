@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 import tmemstore
 from tmemstore.mounts import mount_of
+from tmemstore.quantiles import nearest_rank
 from tmemstore.storage.identity import DeviceId, device_of
 from tmemstore.storage.presets import PRESETS
 from tmemstore.storage.profile import CpuProfile, Lane, StorageProfile
-from tmemstore.storage.sample import nearest_rank, thinned
+from tmemstore.storage.sample import thinned
 
 WHOLE = st.integers(0, 2**48 - 1)
 SAMPLES = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50).map(lambda values: tuple(sorted(values)))
@@ -134,13 +135,6 @@ class TestSample:
     def test_thinning_keeps_p999_true(self):
         values = list(range(100_000))
         assert nearest_rank(thinned(values), 0.999) == pytest.approx(nearest_rank(values, 0.999), rel=1e-3)
-
-    def test_a_rank_is_not_moved_by_binary_fractions(self):
-        assert nearest_rank(range(1, 101), 0.07) == 7
-
-    def test_no_values_have_no_quantile(self):
-        with pytest.raises(ValueError, match="no values"):
-            nearest_rank((), 0.5)
 
 
 class TestDocument:

@@ -17,7 +17,8 @@ from tmemstore.bench import copy_jobs, machine, supply
 from tmemstore.bench.arena import PAGE
 from tmemstore.bench.copy_jobs import Job
 from tmemstore.bench.pagecache import Counts, Disk, PageCache
-from tmemstore.bench.quantiles import interval_ranks, nearest_rank
+from tmemstore.bench.quantiles import interval_ranks
+from tmemstore.quantiles import nearest_rank
 
 SCHEMA = "tmemstore.bench.copy/1"
 JOBS = ("stream", "zipf", "tree", "compile")
@@ -196,7 +197,7 @@ def _row(job: Job, mode: str, rounds: list[_Round], off: list[_Round], device_ns
         "against_off": {"p50": ratios[len(ratios) // 2], "low": low, "high": high, "ratios": ratios},
         "goal": goal,
         "met": None if goal is None else ratios[len(ratios) // 2] >= goal,
-        "request_p99_ns": nearest_rank(requests_ns, 990),
+        "request_p99_ns": nearest_rank(sorted(requests_ns), 0.99),
         "pages": total.pages // len(rounds),
         "hit_rate_page_cache": total.here / total.pages,
         "hit_rate_cleancache": total.cleancache / max(1, total.pages - total.here),

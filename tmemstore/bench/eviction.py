@@ -20,8 +20,9 @@ from tmemstore.bench.baselines import device as devices
 from tmemstore.bench.baselines import run as baselines
 from tmemstore.bench.fill import ALL, INTERLEAVE_POINTS, InterleavedFill
 from tmemstore.bench.pages import LIVE, PageSource
-from tmemstore.bench.quantiles import FEW_SAMPLES, median, spread
+from tmemstore.bench.quantiles import median, spread
 from tmemstore.bench.windows import dearest_start
+from tmemstore.quantiles import FEW_SAMPLES
 
 SCHEMA = "tmemstore.bench.eviction/1"
 DEFAULT_RATIOS = tuple(range(0, 101, 10))

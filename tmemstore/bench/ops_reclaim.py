@@ -15,7 +15,7 @@ import tmemstore
 from tmemstore.bench.arena import PAGE
 from tmemstore.bench.ops_rows import Row, cpu_ns, in_turns, wall_ns
 from tmemstore.bench.ops_store import BATCH, Bare, FullStore, Source, split
-from tmemstore.bench.quantiles import nearest_rank
+from tmemstore.quantiles import nearest_rank
 
 WINDOW_BYTES = 64 << 20
 WINDOW_PAGES = WINDOW_BYTES // PAGE
@@ -129,7 +129,7 @@ class Waits:
             for number in range(rounds):
                 for name, taken in self._round(tm, full, swap, number).items():
                     self.histogram[name].update((each - 1).bit_length() for each in taken)
-                    times[name].append(nearest_rank(taken, 999) / _US)
+                    times[name].append(nearest_rank(sorted(taken), 0.999) / _US)
         for name, figures in times.items():
             yield Row("beside allocations", f"{name}, p99.9 of a call", "us", figures, judged="value", goal=100)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any
 
 import tmemstore
-from tmemstore.bench.quantiles import carried, interval, interval_ranks, nearest_rank
+from tmemstore.bench.quantiles import interval, interval_ranks
+from tmemstore.quantiles import SHARES, carried, nearest_rank
 from tmemstore.rates import upper_bound
 
-_PERMILLES = {"p50": 500, "p99": 990, "p999": 999, "max": 1000}
 _ROUTES = ("clean_dropped", "copied_dropped", "migrated_inside", "migrated_reserve", "compressed", "paged_out")
 _CLOSE = 0.2
 """By how much the time that a refusal names may be off what it really takes."""
@@ -124,9 +123,7 @@ class Outcome:
         the bounds exceed what would have been enough.
         """
         ratios = self._elapsed_over_bound()
-        if not ratios:
-            return None
-        return _inverse(ratios[max(1, math.ceil(len(ratios) * self.confidence)) - 1])
+        return _inverse(nearest_rank(ratios, self.confidence)) if ratios else None
 
     def _tightness_interval(self) -> list[float | None]:
         """Return where the tightness of many more such allocations lies, with 95 %; None: no such end is to be had."""
@@ -212,10 +209,11 @@ def _inverse(ratio: float) -> float | None:
 def _quantiles(samples: list[int]) -> dict[str, int] | None:
     if not samples:
         return None
-    return {name: nearest_rank(samples, permille) for name, permille in _PERMILLES.items()}
+    ordered = sorted(samples)
+    return {name: nearest_rank(ordered, share) for name, share in SHARES.items()}
 
 
 def _intervals(samples: list[int]) -> dict[str, list[int | None]]:
     """Return where each quantile of many more such samples lies, with 95 %, were they independent; {} for none."""
     ordered = sorted(samples)
-    return {name: interval(ordered, _PERMILLES[name] / 1000) for name in carried(len(ordered)) if name != "max"}
+    return {name: interval(ordered, SHARES[name]) for name in carried(len(ordered)) if name != "max"}

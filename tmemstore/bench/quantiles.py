@@ -1,4 +1,4 @@
-"""Nearest-rank quantiles: every figure a bench prints is a sample that was really seen."""
+"""What a bench says of its samples: their spread, and between which of them a quantile lies."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
-FEW_SAMPLES = 100
-"""A p99 from fewer samples than this is the largest of them, and is marked."""
-CARRIED_FROM = {"p50": 1, "p99": FEW_SAMPLES, "p999": 1000, "max": 1}
-"""From how many samples on a quantile says more than the largest of them does."""
-_WHOLE = 1000
+from tmemstore.quantiles import nearest_rank
+
 _TAIL = 0.025
 """Half of the 5 % by which an interval may miss."""
 _REACH_SIGMAS = 12
@@ -26,41 +23,22 @@ class Spread(TypedDict):
     max: int | None
 
 
-def nearest_rank(samples: Sequence[int], permille: int) -> int:
-    """Return the smallest sample with at least ``permille`` thousandths of all samples at or below it.
-
-    Raises ValueError for an empty list and for a ``permille`` outside 0 .. 1000.
-    """
-    if not samples:
-        message = "no samples: a quantile of nothing has no value"
-        raise ValueError(message)
-    if not 0 <= permille <= _WHOLE:
-        message = f"permille is {permille}; it must be between 0 and {_WHOLE}"
-        raise ValueError(message)
-    rank = max(1, -(-len(samples) * permille // _WHOLE))
-    return sorted(samples)[rank - 1]
-
-
 def spread(samples: Sequence[int]) -> Spread:
     """Return min, p50, p99 and max of ``samples`` by nearest rank."""
     if not samples:
         return {"min": None, "p50": None, "p99": None, "max": None}
+    ordered = sorted(samples)
     return {
-        "min": min(samples),
-        "p50": nearest_rank(samples, 500),
-        "p99": nearest_rank(samples, 990),
-        "max": max(samples),
+        "min": ordered[0],
+        "p50": nearest_rank(ordered, 0.5),
+        "p99": nearest_rank(ordered, 0.99),
+        "max": ordered[-1],
     }
 
 
 def median(samples: Sequence[int]) -> int | None:
     """Return the nearest-rank median, or None for an empty list."""
-    return nearest_rank(samples, 500) if samples else None
-
-
-def carried(count: int) -> list[str]:
-    """Return the names of the quantiles that so many samples can carry."""
-    return [name for name, least in CARRIED_FROM.items() if count >= least]
+    return nearest_rank(sorted(samples), 0.5) if samples else None
 
 
 def interval_ranks(count: int, share: float) -> tuple[int | None, int | None]:

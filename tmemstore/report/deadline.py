@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tmemstore.report.tables import carries, milliseconds, size_text
+from tmemstore.quantiles import carries
+from tmemstore.report.tables import milliseconds, size_text
 
 _WIDTH = 80
 _NAME_WIDTH = 20

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tmemstore.errors import ProfileError
+from tmemstore.quantiles import carries
 from tmemstore.report import noise
-from tmemstore.report.tables import carries, size_text
+from tmemstore.report.tables import size_text
 from tmemstore.storage.document import Fields, read_json
 
 WANTED = "a result of bench eviction, bench deadline, bench ops, bench copy, replay or tune"

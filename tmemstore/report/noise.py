@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tmemstore.quantiles import rank_of
+
 Interval = tuple[float, float]
 """From, to; in the unit of the figure."""
 
@@ -22,7 +24,7 @@ def of_quantile(samples: Sequence[int], permille: int) -> Interval | None:
         return None
     ordered = sorted(samples)
     share = permille / 1000
-    rank = max(1, -(-count * permille // 1000))
+    rank = rank_of(count, share)
     reach = max(1.0, _SIGMAS * math.sqrt(count * share * (1 - share)))
     low = ordered[max(1, math.floor(rank - reach)) - 1]
     above = math.ceil(rank + reach)

@@ -7,6 +7,7 @@ import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tmemstore.quantiles import carries
 from tmemstore.report.baseline_drawing import refused_share, shown_rows
 from tmemstore.report.baselines import COSTS, baselines_table, costs
 from tmemstore.report.copy import copy_table
@@ -15,7 +16,7 @@ from tmemstore.report.drawing import Drawing
 from tmemstore.report.ops import ops_table
 from tmemstore.report.published import published_table
 from tmemstore.report.result_drawings import drawings_of
-from tmemstore.report.tables import carries, device_text, eviction_table, nearest_percent, size_text
+from tmemstore.report.tables import device_text, eviction_table, nearest_percent, size_text
 from tmemstore.report.tune import recommended_line, tune_table
 
 Document = Mapping[str, Any]

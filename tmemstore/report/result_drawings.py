@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tmemstore.quantiles import carries
 from tmemstore.report.drawing import COLOURS, HATCHES, MARKERS, Drawing, log_scale
 from tmemstore.report.plots import eviction_drawings
-from tmemstore.report.tables import carries
 from tmemstore.report.tune_drawing import tune_drawings
 
 if TYPE_CHECKING:

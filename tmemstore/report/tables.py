@@ -10,7 +10,6 @@ SHOWN_PERCENT = 29
 
 _MS = 1_000_000
 _MIB = 1 << 20
-_CARRIED_FROM = {"p99": 100, "p999": 1000}
 _COLUMNS = (
     ("ratio", 6),
     ("dropped", 7),
@@ -75,11 +74,6 @@ def nearest_percent(document: Mapping[str, Any]) -> int:
 def plain(text: object) -> str:
     """Return a text from a file without what a terminal would act upon."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))
-
-
-def carries(name: str, count: int) -> bool:
-    """Return whether so many samples carry a quantile: a p99 of fewer than 100, a p99.9 of fewer than 1000 do not."""
-    return count >= _CARRIED_FROM.get(name, 1)
 
 
 def milliseconds(time_ns: int | None) -> str:

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from tmemstore.errors import SpillError
 from tmemstore.mounts import IN_MEMORY
+from tmemstore.quantiles import nearest_rank
 from tmemstore.storage.cells import Bench, Cell
 from tmemstore.storage.cpu import measure_cpu
 from tmemstore.storage.fit import fit_lane
 from tmemstore.storage.identity import DeviceId, device_of
 from tmemstore.storage.plan import DEFAULT_BUDGET_NS, DEFAULT_LIMIT_BYTES, LANE_DEPTHS, Plan, plan, planned_bytes
 from tmemstore.storage.profile import LANES, Lane, StorageProfile
-from tmemstore.storage.sample import nearest_rank
 from tmemstore.storage.target import Target, open_target
 from tmemstore.units import format_size
 

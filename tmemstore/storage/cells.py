@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tmemstore.errors import SpillError
+from tmemstore.quantiles import nearest_rank
 from tmemstore.storage.plan import CellPlan
 from tmemstore.storage.profile import SMALL_BYTES
-from tmemstore.storage.sample import nearest_rank
 from tmemstore.storage.target import PROBE_BYTES, Target
 from tmemstore.units import format_size
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tmemstore.quantiles import nearest_rank
 from tmemstore.region import Region
 from tmemstore.stats import Effort, ReclaimReport
 from tmemstore.storage.profile import CpuProfile
-from tmemstore.storage.sample import nearest_rank, permille_of, thinned
+from tmemstore.storage.sample import permille_of, thinned
 from tmemstore.stores.contig import Request, allocate
 from tmemstore.stores.tmem import TmemStore
 from tmemstore.units import PAGE_SIZE

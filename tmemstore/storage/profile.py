@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from tmemstore.errors import ProfileError
+from tmemstore.quantiles import nearest_rank
 from tmemstore.storage.document import Fields, read_json
 from tmemstore.storage.identity import KINDS, DeviceId, device_of
-from tmemstore.storage.sample import PERMILLE_MAX, check_sample, check_whole, nearest_rank
+from tmemstore.storage.sample import PERMILLE_MAX, check_sample, check_whole
 
 SCHEMA: Final = "tmemstore.profile/1"
 SOURCES: Final = ("measured", "assumed")

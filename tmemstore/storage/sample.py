@@ -1,11 +1,10 @@
-"""Kept samples: what was measured, as permille of what the fit says, and its quantiles."""
+"""Kept samples: what was measured, as permille of what the fit says."""
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import Final
 
 SAMPLE_MAX: Final = 2048
 """Values that are kept of a sample; p99.9 of so many is the third largest."""
@@ -13,23 +12,6 @@ SAMPLE_MAX: Final = 2048
 WHOLE_MAX: Final = 2**48 - 1
 """The largest time, size or coefficient: 2^48 ns are three days."""
 PERMILLE_MAX: Final = 2**32 - 1
-
-_ROUNDING: Final = 1e-9
-
-Number = TypeVar("Number", int, float)
-
-
-def nearest_rank(ordered: Sequence[Number], q: float) -> Number:
-    """The smallest value with at least the fraction q (0 to 1) of all values at or below it.
-
-    `ordered`: ascending. Raises `ValueError` if it is empty or q is no fraction.
-    """
-    if not ordered:
-        raise ValueError("a quantile of no values does not exist; measure something first")
-    if not 0 <= q <= 1:
-        raise ValueError(f"a quantile is a fraction from 0 to 1, not {q}; write 0.99 for 99 percent")
-    # 0.07 * 100 is a little more than 7 in binary.
-    return ordered[max(1, math.ceil(q * len(ordered) - _ROUNDING)) - 1]
 
 
 def thinned(values: Iterable[int], at_most: int = SAMPLE_MAX) -> tuple[int, ...]:

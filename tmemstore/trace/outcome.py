@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from tmemstore.controller.cost import CostModel
+from tmemstore.quantiles import nearest_rank
 from tmemstore.stats import Ending, ReclaimReport, Stats
 from tmemstore.trace.replay import Progress, Replay, events_of
 from tmemstore.trace.schedule import Records
@@ -150,7 +151,7 @@ def quantiles(samples: Sequence[int]) -> dict[str, int | None]:
     told: dict[str, int | None] = {}
     for permille, name in _PERMILLE:
         enough = ordered and len(ordered) * (1000 - permille) >= 1000  # noqa: PLR2004 - one of them lies beyond it
-        told[name] = ordered[-(-len(ordered) * permille // 1000) - 1] if enough else None
+        told[name] = nearest_rank(ordered, permille / 1000) if enough else None
     return told | {"max_ns": ordered[-1] if ordered else None}
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmemstore.bench.arena import PAGE, Pages
-from tmemstore.bench.quantiles import nearest_rank
 from tmemstore.floors import copy_pages
+from tmemstore.quantiles import nearest_rank
 
 _TARGET_PAGES = 16384
 _PLAIN_PAGES = 2048
@@ -36,7 +36,7 @@ class Copies:
         self._empty_ns = 0
         self._empty_ns = min(self._copy_ns(0) for _ in range(_ROUNDS))
         some = min(_PLAIN_PAGES, _TARGET_PAGES)
-        self.plain_ns = max(1, nearest_rank([self._copy_ns(some) // some for _ in range(_ROUNDS)], 500))
+        self.plain_ns = max(1, nearest_rank(sorted(self._copy_ns(some) // some for _ in range(_ROUNDS)), 0.5))
         self.really = 0
 
     def took_ns(self, count: int) -> int:

@@ -8,11 +8,10 @@ from typing import Any
 
 from tmemstore.bench.arena import PAGE
 from tmemstore.bench.baselines.device import Device
-from tmemstore.bench.quantiles import CARRIED_FROM, carried, nearest_rank
+from tmemstore.quantiles import CARRIED_FROM, SHARES, carried, nearest_rank
 
 KEPT_SAMPLES = 200
 """Of each row; there are some hundreds of rows, and a result may not be larger than 16 MiB."""
-_PERMILLES = {"p50": 500, "p99": 990, "p999": 999, "max": 1000}
 _MIB = 1 << 20
 
 
@@ -88,7 +87,8 @@ class Calls:
 
 def quantiles(samples: Sequence[int], names: Collection[str]) -> dict[str, int | None]:
     """Return nearest-rank p50, p99, p999 and max; None for those that are not among ``names``: those to be had."""
-    return {name: nearest_rank(samples, permille) if name in names else None for name, permille in _PERMILLES.items()}
+    ordered = sorted(samples)
+    return {name: nearest_rank(ordered, share) if name in names else None for name, share in SHARES.items()}
 
 
 def thinned(samples: Sequence[int], most: int = KEPT_SAMPLES) -> list[int]:
