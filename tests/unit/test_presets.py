@@ -4,7 +4,7 @@ import pytest
 
 import tmemstore
 from tmemstore.storage.choose import storage
-from tmemstore.storage.presets import PRESETS, lane_of, preset
+from tmemstore.storage.presets import PRESETS, lane_of
 
 # DESIGN.md, section 3: sequential write MB/s, random write IOPS; reads.
 SHEETS = {
@@ -18,7 +18,7 @@ SHEETS = {
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_gives_back_the_figures_of_its_sheet(name):
-    profile = preset(name)
+    profile = PRESETS[name]
     assert (profile.name, profile.source, profile.device) == (name, "assumed", None)
     for lane, (mb_per_s, iops) in zip((profile.write, profile.read), SHEETS[name], strict=True):
         assert lane.byte_ps == pytest.approx(10**6 / mb_per_s, rel=1e-3)
@@ -40,11 +40,6 @@ def test_the_cards_say_where_their_reads_are_from():
 def test_a_rate_that_is_too_low_for_the_requests_leaves_them_no_time_of_their_own():
     assert lane_of(10**6, 10**6).request_ns == 0
     assert lane_of(10**6, None).request_ns == 0
-
-
-def test_an_unknown_preset_is_answered_with_all_of_them():
-    with pytest.raises(ValueError, match=r"'emmc6'.*sd-a1, sd-a2, emmc5\.1, ufs2\.1, ufs3\.1"):
-        preset("emmc6")
 
 
 class TestStorage:

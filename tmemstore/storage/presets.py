@@ -42,10 +42,3 @@ PRESETS: Final = {
         _device("ufs3.1", (1200, 70_000), (2100, 100_000), _SHEET),
     )
 }
-
-
-def preset(name: str) -> StorageProfile:
-    """The preset of that name. `ValueError`, with the names of all, if there is none."""
-    if name not in PRESETS:
-        raise ValueError(f"{name!r} is no preset; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tmemstore.controller.cost import CostModel
 from tmemstore.quantiles import nearest_rank
@@ -15,6 +15,9 @@ from tmemstore.trace.replay import Progress, Replay, events_of
 from tmemstore.trace.schedule import Records
 from tmemstore.trace.settings import Settings
 from tmemstore.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from tmemstore.controller.thrash import Thrash
 
 SCHEMA: Final = "tmemstore.replay/1"
 _DAY_NS: Final = 86_400 * 10**9
@@ -101,9 +104,7 @@ def _frontswap(stats: Stats, running: Replay) -> dict[str, Any]:
 
 
 def _thrash(running: Replay) -> dict[str, Any]:
-    thrash = running.tm.thrash()
-    if thrash is None:
-        return {}
+    thrash = cast("Thrash", running.tm.thrash())  # a replay watches from its beginning on
     return {
         "refaults": thrash.clean + thrash.swap,
         "cleancache": thrash.clean,

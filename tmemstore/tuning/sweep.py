@@ -142,7 +142,7 @@ def _figures(document: Mapping[str, Any]) -> Row:
         "saved_ns": document["device"]["saved_ns"],
         "bytes_written": spill["bytes_written"],
         "bytes_written_a_day": spill["bytes_written_a_day"],
-        "thrash": document.get("thrash"),
+        "thrash": document["thrash"],
     }
 
 
