@@ -1,6 +1,7 @@
 """What can go wrong, as types.
 
-Wrong arguments raise `ValueError` or `TypeError`; everything else that tmemstore raises is a `TmemError`.
+Wrong arguments, a contract that cannot be kept and files that make no sense raise `ValueError` or `TypeError`, want of
+memory for bookkeeping `MemoryError`, files that cannot be written `OSError`; all else is a `TmemError`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class TmemError(Exception):
-    """Base of all errors of this library."""
+    """What goes wrong though the arguments are right; itself, and no subclass, where the process's memory was damaged.
+
+    The errors of what a caller brings (`ProfileError`, `ConfigError`, `TraceError`, `ContractError`) are none of these.
+    """
 
 
 class AllocationRefused(TmemError):
