@@ -122,6 +122,22 @@ class TestExitCodes:
         assert main.main(["doctor"]) == code
         assert capsys.readouterr().err == f"tmemstore doctor: {error}\n"
 
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (MemoryError(), "out of memory; free some, or ask for less"),
+            (MemoryError("9 GiB"), "out of memory (9 GiB); free some, or ask for less"),
+            (MemoryError("no memory for it; free some memory"), "no memory for it; free some memory"),
+        ],
+    )
+    def test_want_of_memory_is_what_the_machine_lacks(self, monkeypatch, capsys, error, told):
+        def fail(_options):
+            raise error
+
+        monkeypatch.setattr("tmemstore.cli.doctor.run", fail)
+        assert main.main(["doctor"]) == main.LACKING
+        assert capsys.readouterr().err == f"tmemstore doctor: {told}\n"
+
     def test_a_defect_of_ours_is_not_dressed_up(self, monkeypatch):
         def fail(_options):
             raise ZeroDivisionError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -119,19 +120,26 @@ def _run(arguments: list[str]) -> int:
         code = _code_of(error)
         if code is None:
             raise
-        from tmemstore.report.words import for_options
-
-        output.remark(f"{name}: {for_options(str(error), vars(options))}")
+        output.remark(f"{name}: {_sentence(error, options)}")
         return code
     finally:
         restore()
+
+
+def _sentence(error: Exception, options: argparse.Namespace) -> str:
+    from tmemstore.report.words import for_options
+
+    said = for_options(str(error), vars(options))
+    if isinstance(error, MemoryError) and ";" not in said:  # not the core's, which says what to do
+        return f"out of memory{f' ({said})' if said else ''}; free some, or ask for less"
+    return said
 
 
 def _code_of(error: Exception) -> int | None:
     """Return the exit code of an error that is the user's or the machine's, None for one that is ours."""
     if isinstance(error, UsageError):
         return WRONG_USAGE
-    if isinstance(error, output.OutputError):
+    if isinstance(error, (output.OutputError, MemoryError)):
         return LACKING
     from tmemstore import EnvironmentLacks, ProfileError, SpillError, TmemError, TraceError
     from tmemstore.bench.pages import PagesFileError
