@@ -20,12 +20,12 @@ struct kept {
 	uint8_t unit;      /* what the entry keeps of the filter's answer */
 	bool judged;       /* the filter has answered */
 	bool touched;      /* the system has the page in memory */
-	uint16_t asked;    /* how often a page to give up was on its way */
+	uint16_t asked;    /* how often it is to be put again: a page to give up was on its way, or it was not touched */
 	uint64_t value; /* fill */
 };
 
 /* In the place of a reason: put it again, without the lock in between. */
-#define ON_ITS_WAY ((enum tms_reject)(TMS_REJECTS + 1))
+#define PUT_AGAIN ((enum tms_reject)(TMS_REJECTS + 1))
 /* A hand that others mark pages before is not followed for ever. */
 #define ASK_MAX 1024
 
@@ -57,7 +57,7 @@ static enum tms_reject reject_of(enum admit_result result, const struct kept *ke
 	case ADMIT_CEILING:
 		return TMS_REJECT_CEILING;
 	case ADMIT_ON_ITS_WAY:
-		return ON_ITS_WAY;
+		return PUT_AGAIN;
 	default:
 		return kept->incompressible ? TMS_REJECT_POOR : TMS_REJECT_FULL;
 	}
@@ -178,7 +178,7 @@ static enum tms_reject admit(tms_store *store, const struct key *key, bool persi
 		if (!kept->judged && !passes_filter(held, hash, kept))
 			return TMS_REJECT_COLD;
 		if (unlikely(!kept->touched))
-			return ON_ITS_WAY;
+			return PUT_AGAIN;
 		if (likely(kept->bytes))
 			kept->fill = page_is_filled(kept->bytes, &kept->value);
 	}
@@ -221,7 +221,7 @@ static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent,
 	uint64_t hash;
 
 	reject = admit(store, &key, persistent, kept);
-	if (unlikely(reject == ON_ITS_WAY)) {
+	if (unlikely(reject == PUT_AGAIN)) {
 		kept->asked++;
 		return reject;
 	}
@@ -257,7 +257,7 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, s
 		index_prefetch_keys(&store->held.index, keys, slot);
 		reject = put_one(store, slot, pool_id_is_persistent(pool), keys, kept);
 		store_leave(store);
-	} while (unlikely(reject == ON_ITS_WAY));
+	} while (unlikely(reject == PUT_AGAIN));
 	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
 }
 
@@ -313,8 +313,8 @@ static void prefetch_batch(const tms_store *store, const struct key_run *keys, u
 	}
 }
 
-/* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on.  begun: the first one, if it was
- * on its way when the last flight ended. */
+/* Of a batch of clean pages so many as fit into a flight, at keys->at, which goes on.  begun: the first one, if it is
+ * put again. */
 static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, uint32_t flags, const uint8_t *pages,
 		      bool *results, struct kept *begun)
 {
@@ -347,7 +347,7 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 		kept.touched = keys->at < touched;
 		begun->asked = 0;
 		reject = put_one(store, slot, false, keys, &kept);
-		if (unlikely(reject == ON_ITS_WAY)) {
+		if (unlikely(reject == PUT_AGAIN)) {
 			*begun = kept;
 			break;
 		}
