@@ -27,6 +27,11 @@ _Static_assert(TMS_CHUNK_FRAMES == 1 << CHUNK_SHIFT, "a chunk is 2 MiB");
 /* Ids of records and numbers of frames are 32 bits wide.  Id 0 is no record; PFN_NONE is no frame. */
 #define PFN_NONE UINT32_MAX
 
+/* Of Linux 5.14, before which it is refused; older libc headers lack it. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 /* In a loop that waits for another CPU. */
 static inline void cpu_relax(void)
 {

@@ -63,6 +63,8 @@ static inline bool hash_add_bucket(struct hash *hash)
 		if (!segment)
 			return false;
 		hash->segment[hash->segments++] = segment;
+		if (hash->segments >= SLAB_SMALL)
+			arena_look_ahead(&hash->arena, ARENA_PAGE_BYTES);
 	}
 	hash->segment[hash->buckets >> SLAB_SHIFT][hash->buckets & (SLAB_SEGMENT - 1)] = 0;
 	hash->buckets++;

@@ -14,11 +14,6 @@
 
 #define HUGEPAGE_BYTES (UINT64_C(2) << 20)
 
-/* Linux 5.14; older libc headers lack it. */
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 static bool map_hugetlb(struct mapping *mapping, struct tms_region_info *info)
 {
 	uint64_t bytes = round_up_u64(mapping->mapped_bytes, HUGEPAGE_BYTES);

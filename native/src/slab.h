@@ -68,6 +68,8 @@ static inline bool slab_grow(struct slab *slab)
 	if (!segment)
 		return false;
 	slab->segment[slab->segments++] = segment;
+	if (slab->segments >= SLAB_SMALL)
+		arena_look_ahead(&slab->arena, ARENA_BLOCK_BYTES);
 	return true;
 }
 

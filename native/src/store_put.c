@@ -239,6 +239,16 @@ static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent,
 	return reject;
 }
 
+/* Without the lock: memory for the bookkeeping of pages to come. */
+static void warm_tables(tms_store *store)
+{
+	struct holdings *held = &store->held;
+
+	arena_warm(&held->index.entries.arena);
+	arena_warm(&held->index.entry_hash.arena);
+	arena_warm(&held->region->packing.spans.arena);
+}
+
 static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, struct kept *kept)
 {
 	enum tms_reject reject;
@@ -257,6 +267,7 @@ static int put(tms_store *store, tms_pool_id pool, const struct key_run *keys, s
 		index_prefetch_keys(&store->held.index, keys, slot);
 		reject = put_one(store, slot, pool_id_is_persistent(pool), keys, kept);
 		store_leave(store);
+		warm_tables(store);
 	} while (unlikely(reject == PUT_AGAIN));
 	return reject == TMS_REJECTS ? TMS_OK : TMS_REJECTED;
 }
@@ -357,6 +368,7 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	flight = inflight_close(inflight);
 	store_learn(&store->puts_copy, keys->at - start + (begun->asked > 0), copied + (begun->asked > 0));
 	store_leave(store);
+	warm_tables(store);
 	inflight_land(inflight, flight);
 	return slot ? TMS_OK : TMS_E_NO_POOL;
 }

@@ -1,6 +1,7 @@
 /* Pieces of an arena do not overlap, are zeros, and end with it. */
 #include "arena.h"
 #include "fixture.h"
+#include "store.h"
 
 #define PIECES 40u
 #define BYTES (UINT64_C(900) << 10)
@@ -48,10 +49,84 @@ static void small_ones_and_ones_larger_than_a_block_have_blocks_of_their_own(voi
 	arena_deinit(&arena);
 }
 
+/* ---- tables that grow -------------------------------------------------------------------------------- */
+
+/* Before Linux 5.14 nothing is brought in ahead, and all else is as it should be. */
+static bool can_bring_in(void)
+{
+	uint8_t *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page != MAP_FAILED && !madvise(page, PAGE_SIZE, MADV_POPULATE_WRITE) && !munmap(page, PAGE_SIZE);
+}
+
+static bool is_there(uint8_t *page)
+{
+	unsigned char there[ARENA_PAGE_BYTES / PAGE_SIZE];
+
+	if (mincore(page, ARENA_PAGE_BYTES, there))
+		return false;
+	for (size_t i = 0; i < sizeof(there); i++)
+		if (!(there[i] & 1))
+			return false;
+	return true;
+}
+
+static void what_a_table_comes_to_next_is_there_before_it_is_touched(void)
+{
+	struct arena arena = { 0 };
+	uint32_t brought_in = 0;
+	uint32_t touched_cold = 0;
+	uint8_t *page = NULL; /* the 2 MiB that were taken from last */
+
+	arena_look_ahead(&arena, ARENA_BLOCK_BYTES);
+	for (uint32_t i = 0; i < 20 * ARENA_BLOCK_BYTES / BYTES; i++) {
+		uint8_t *piece;
+		uint8_t *last;
+
+		brought_in += atomic_load(&arena.cold) != NULL;
+		arena_warm(&arena);
+		CHECK(!atomic_load(&arena.cold));
+		piece = arena_take(&arena, BYTES / 4, ARENA_BLOCK_BYTES);
+		CHECK(piece && !piece[0]);
+		last = (uint8_t *)((uintptr_t)(piece + BYTES / 4 - 1) & ~(uintptr_t)(ARENA_PAGE_BYTES - 1));
+		if (last != page)
+			touched_cold += !is_there(last);
+		page = last;
+		memset(piece, (int)i, BYTES / 4);
+		arena_look_ahead(&arena, ARENA_BLOCK_BYTES);
+	}
+	CHECK(brought_in > 4 * ARENA_BLOCK_BYTES / ARENA_PAGE_BYTES);
+	CHECK(touched_cold == 0 || !can_bring_in());
+	arena_deinit(&arena);
+	CHECK(!arena.ahead);
+}
+
+static void a_store_that_grows_brings_in_what_its_tables_come_to_next(void)
+{
+	const uint32_t pages = 3 * SLAB_SMALL * SLAB_SEGMENT;
+	uint64_t now_ns = 0;
+	struct arena *entries;
+	struct arena *heads;
+	struct fixture f;
+
+	CHECK_EQ(fixture_open(&f, &(struct setup){ .frames = pages, .virtual_ns = &now_ns, .without_data = true }), TMS_OK);
+	entries = &f.store->held.index.entries.arena;
+	heads = &f.store->held.index.entry_hash.arena;
+	for (uint32_t n = 0; n < pages; n++) {
+		CHECK_EQ(store_put_size(f.store, f.clean, n >> 10, n, 0, TMS_PAGE_SIZE), TMS_OK);
+		CHECK(!atomic_load(&entries->cold) && !atomic_load(&heads->cold));
+	}
+	CHECK(entries->block && heads->block);
+	CHECK((is_there(entries->named) && is_there(heads->named)) || !can_bring_in());
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	RUN(pieces_are_zeros_and_nobody_elses);
 	RUN(a_block_may_be_one_piece);
 	RUN(small_ones_and_ones_larger_than_a_block_have_blocks_of_their_own);
+	RUN(what_a_table_comes_to_next_is_there_before_it_is_touched);
+	RUN(a_store_that_grows_brings_in_what_its_tables_come_to_next);
 	return check_finish(__FILE__);
 }
