@@ -18,7 +18,8 @@ struct through {
 	struct page_out_group *group;
 	uint64_t begun;  /* keys looked at */
 	uint64_t judged; /* keys whose result is certain: never more than begun */
-	uint64_t until_ns;
+	uint32_t pending; /* writes under way when the lock was given up last */
+	uint64_t until_ns; /* unless something goes on before */
 };
 
 enum step { GOES_ON, WAITS, ENDS };
@@ -34,7 +35,7 @@ static void forget(tms_store *store, struct tms_wait *wait)
 	free(through);
 }
 
-static struct through *begin(tms_store *store)
+static struct through *begin(void)
 {
 	struct through *through = calloc(1, sizeof(*through));
 
@@ -46,7 +47,6 @@ static struct through *begin(tms_store *store)
 		return NULL;
 	}
 	through->group->users = 1;
-	through->until_ns = clock_now_ns(&store->clock) + store->io_timeout_ns;
 	return through;
 }
 
@@ -146,18 +146,22 @@ static enum step step(tms_store *store, struct through *through, const struct ke
 	return through->group->pending ? WAITS : judge(store, through, keys);
 }
 
-/* Submits what can be.  TMS_WAITING, or TMS_OK: all is over and judged. */
-static int turn(tms_store *store, struct through *through, const struct keys *keys)
+/* Submits what can be.  TMS_WAITING, or TMS_OK: all is over and judged.  *goes_on: a key was looked at, or a write has
+ * begun or ended; a device that answers is waited for, however long it takes for all of them. */
+static int turn(tms_store *store, struct through *through, const struct keys *keys, bool *goes_on)
 {
 	enum step next;
 
 	do {
+		const struct through before = *through;
 		struct page_out *batch;
 		int code = store_enter(store);
 
 		if (code)
 			return code;
 		next = step(store, through, keys, &batch);
+		through->pending = through->group->pending;
+		*goes_on |= through->begun != before.begun || through->judged != before.judged || through->pending != before.pending;
 		store_leave(store);
 		if (batch)
 			io_submit(store->io, &batch->io);
@@ -171,6 +175,7 @@ int tms_write_through(tms_store *store, tms_pool_id pool, uint64_t n, const uint
 {
 	const struct keys keys = { pool, n, objects, indexes, results };
 	struct through *through = wait->request;
+	bool goes_on = !through;
 	uint64_t seen;
 	uint64_t now_ns;
 	int code;
@@ -180,13 +185,15 @@ int tms_write_through(tms_store *store, tms_pool_id pool, uint64_t n, const uint
 	if (!store->io || !pool_id_is_persistent(pool))
 		return TMS_E_INVALID;
 	if (!through)
-		through = begin(store);
+		through = begin();
 	if (!through)
 		return TMS_E_NO_MEMORY;
 	wait->request = through;
 	seen = io_ended(store->io);
-	code = turn(store, through, &keys);
+	code = turn(store, through, &keys, &goes_on);
 	now_ns = clock_now_ns(&store->clock);
+	if (goes_on)
+		through->until_ns = now_ns + store->io_timeout_ns;
 	if (code == TMS_WAITING && now_ns >= through->until_ns)
 		code = TMS_E_TIMEOUT;
 	if (code == TMS_WAITING)

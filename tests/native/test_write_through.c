@@ -130,6 +130,22 @@ static void a_stalled_device_is_waited_for_until_the_timeout_and_costs_no_page(v
 	fixture_close(&f);
 }
 
+static void a_device_that_is_slow_and_answers_is_waited_for_however_long(void)
+{
+	const struct tms_episode slow = { .duration_ns = 60 * NSEC_PER_SEC, .slow_permille = 400000 }; /* 0.6 s a batch */
+	uint64_t began_ns;
+
+	open_store(0);
+	put(MANY);
+	CHECK_EQ(tms_device_episode(f.store, &slow), TMS_OK);
+	began_ns = now_ns;
+	CHECK_EQ(through(MANY), TMS_OK);
+	CHECK(now_ns - began_ns > 2 * NSEC_PER_SEC); /* the timeout is one */
+	CHECK_EQ(fixture_stats(&f).pages_copied, MANY);
+	CHECK_VERIFIES(f.store);
+	fixture_close(&f);
+}
+
 static void a_caller_that_gives_up_loses_nothing(void)
 {
 	struct tms_wait wait = { .slice_ns = 1 };
@@ -292,6 +308,7 @@ int main(void)
 	RUN(a_page_whose_write_fails_is_rejected_and_absent);
 	RUN(a_full_spill_file_rejects_what_it_has_no_room_for);
 	RUN(a_stalled_device_is_waited_for_until_the_timeout_and_costs_no_page);
+	RUN(a_device_that_is_slow_and_answers_is_waited_for_however_long);
 	RUN(a_caller_that_gives_up_loses_nothing);
 	RUN(what_is_not_there_to_be_written_is_not_waited_for);
 	RUN(what_others_are_writing_already_is_waited_for_and_not_written_twice);
