@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 import tmemstore
-from support import PAGE, assert_all_back, keys, noise, page_everything_out, scribble, stack, store_pages, whole
+from support import (
+    PAGE,
+    assert_all_back,
+    keys,
+    noise,
+    page_everything_out,
+    run_child,
+    scribble,
+    stack,
+    store_pages,
+    whole,
+)
 from tmemstore import Contract, PoolError
 
 ONE, BATCH = keys([1]), stack([noise(1)])
@@ -277,6 +288,42 @@ def test_arrays_that_outlive_the_store_stay_readable_and_writable(opened):
     assert (array == 43).all()
     del array, words, noise_elsewhere
     gc.collect()
+
+
+CYCLE = """
+import gc, sys
+import tmemstore
+
+class Holder:
+    def __init__(self, **held):
+        self.__dict__.update(held, me=self)
+
+class User(Holder):
+    def __del__(self):
+        for use in uses:
+            use(self)
+        print("used")
+
+uses = {
+    "nothing": [],
+    "view": [lambda held: held.view.__setitem__(slice(0, 3), b"abc")],
+    "range": [lambda held: held.view.release(), lambda held: held.contig.release(), lambda held: held.tm.verify()],
+    "store": [lambda held: held.tm.stats(), lambda held: held.tm.alloc_contig(4096), lambda held: held.tm.close()],
+}[sys.argv[1]]
+for _ in range(20):
+    tm = tmemstore.open("1MiB", codec="none", storage=tmemstore.CostModel())
+    contig = tm.alloc_contig("512KiB")
+    User(tm=tm, contig=contig, view=contig.view[:8])
+    Holder(tm=tm, contig=contig)
+    del tm, contig
+    gc.collect()
+"""
+
+
+@pytest.mark.parametrize("used", ["nothing", "view", "range", "store"])
+def test_a_cycle_that_is_collected_ends_the_range_before_its_store_and_whoever_uses_them_before(used):
+    """The collector ended the region first, and what came after it read freed memory."""
+    assert run_child(CYCLE, used) == 20 * "used\n"
 
 
 @pytest.mark.parametrize("thing", [None, 1, "range"], ids=str)
