@@ -55,13 +55,14 @@ uint32_t range_open_from(const struct search *search, int32_t effort, uint32_t f
 	return PFN_NONE;
 }
 
-uint32_t range_open_end(const struct search *search, uint32_t pfn)
+uint32_t range_open_end(const struct search *search, uint32_t pfn, uint32_t stop)
 {
 	const struct frame_table *frames = search->table->frames;
 
-	while (pfn < frames->frames) {
+	while (pfn < stop) {
 		const uint32_t barred = barred_in(frames, search->request->effort, pfn >> CHUNK_SHIFT);
-		const uint32_t end = frame_chunk_end(frames, pfn >> CHUNK_SHIFT);
+		const uint32_t chunk_end = frame_chunk_end(frames, pfn >> CHUNK_SHIFT);
+		const uint32_t end = chunk_end < stop ? chunk_end : stop;
 
 		for (; pfn < end; pfn++)
 			if (barred >> frames->state[pfn] & 1)

@@ -173,12 +173,14 @@ static void search_run(struct search *search, uint32_t first, uint32_t end, uint
 /* Windows at every aligned frame of [first, end).  Frames that bar them are passed over a window at a time. */
 static void search_frames(struct search *search, uint32_t first, uint32_t end)
 {
+	const uint32_t stop = (uint32_t)min_u64(search->table->frames->frames, end + search->request->frames);
+
 	while (!is_settled(search)) {
 		uint32_t start = range_open_from(search, search->request->effort, first, end);
 
 		if (start == PFN_NONE)
 			return;
-		first = range_open_end(search, start);
+		first = range_open_end(search, start, stop);
 		search_run(search, start, end, first);
 	}
 }

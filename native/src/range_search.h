@@ -29,8 +29,8 @@ struct content range_frames_of(const struct search *search, uint32_t chunk);
 /* The first window at an aligned frame of [from, end) without a frame that bars it from an effort, or PFN_NONE.  From
  * MIGRATE on only a taken one does. */
 uint32_t range_open_from(const struct search *search, int32_t effort, uint32_t from, uint32_t end);
-/* The first frame at pfn or behind it that bars windows from the effort that is asked for, or the end of the region. */
-uint32_t range_open_end(const struct search *search, uint32_t pfn);
+/* The first frame of [pfn, stop) that bars windows from the effort that is asked for, or stop. */
+uint32_t range_open_end(const struct search *search, uint32_t pfn, uint32_t stop);
 /* No window that holds all of this will do. */
 bool range_is_barred(const struct search *search, const struct content *content);
 
