@@ -16,6 +16,7 @@ from support import (
     keys,
     noise,
     page_everything_out,
+    put_pages,
     run_child,
     scribble,
     stack,
@@ -324,6 +325,17 @@ for _ in range(20):
 def test_a_cycle_that_is_collected_ends_the_range_before_its_store_and_whoever_uses_them_before(used):
     """The collector ended the region first, and what came after it read freed memory."""
     assert run_child(CYCLE, used) == 20 * "used\n"
+
+
+def test_no_page_is_dropped_for_a_range_in_a_region_that_is_closed(opened):
+    tm = opened()
+    fs = tm.cleancache("rootfs")
+    put_pages(fs, 1, {index: noise(index) for index in range(whole(tm) // PAGE)})
+    tm.region.close()
+    with pytest.raises(PoolError, match="the region is closed"):
+        tm.alloc_contig(whole(tm))
+    assert tm.frame_counts().free == 0
+    assert tm.stats().allocs_met == 0
 
 
 @pytest.mark.parametrize("thing", [None, 1, "range"], ids=str)

@@ -93,6 +93,7 @@ def propose(store: TmemStore, request: Request) -> Window:
 def allocate(store: TmemStore, request: Request) -> ContigRange:
     """One whole allocation in one call of the core. `AllocationRefused` or `AllocationAborted` if it is not met."""
     handle = store.handle
+    store.region.handle  # noqa: B018 - raises where it is closed, and nothing was dropped yet
     raw = ffi.new("struct tms_report *")
     asked = request.to_c()
     asked.lease = lease = owning(ffi.new("struct tms_lease *"), lib.tms_lease_end)
