@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +154,28 @@ class TestExecutors:
             with pytest.raises(Stopped), executors.executor("processes", 2) as pool:
                 sweep.sweep(source, settings(*range(101)) * 20, pool, show=stop)
         assert died == []
+
+    @pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM])
+    def test_a_pool_of_processes_ends_whole_though_it_is_interrupted_again(self, source, monkeypatch, again):
+        """Its processes outlived it and found no queues, or it hung: whoever keeps Ctrl-C down sends several."""
+        ended, shutdown = [], ProcessPoolExecutor.shutdown
+
+        def struck(pool, **how):
+            if not ended:
+                os.kill(os.getpid(), again)
+            ended.append(shutdown(pool, **how))
+
+        def interrupt(_what, _fraction):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(ProcessPoolExecutor, "shutdown", struck)
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        try:
+            with pytest.raises(KeyboardInterrupt), executors.executor("processes", 2) as pool:
+                sweep.sweep(source, settings(*range(101)), pool, show=interrupt)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert ended
 
     @pytest.mark.parametrize("where", ["", "process", "dask://", "dask://host", "dask://host:port", "http://host:1"])
     def test_what_is_no_executor_is_refused(self, where):

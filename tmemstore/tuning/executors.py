@@ -77,12 +77,31 @@ def _processes(jobs: int) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException:
-        held.close()
+        with _deaf():
+            held.close()
+            pool.shutdown(wait=True, cancel_futures=True)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         held.close()
         watched.close()
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are passed over: what they ask for is under way, and soon over.
+
+    A mask would not do: they go to some thread that has none.
+    """
+    ours = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not None]
+    before = {}
+    with contextlib.suppress(ValueError):  # not the main thread, which is where they strike
+        before = {each: signal.signal(each, signal.SIG_IGN) for each in ours}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _end_with(watched: Connection) -> None:
