@@ -211,6 +211,27 @@ def test_an_interrupted_bench_leaves_no_file_and_no_process(tmp_path, number, co
     assert working_in(tmp_path) == set()
 
 
+INTERRUPTED_AGAIN = """
+import signal, sys
+from tmemstore.cli import doctor, main, output
+remark = output.remark
+def strike(*_):
+    signal.raise_signal(signal.SIGINT)
+def remark_and_strike(text):
+    remark(text)
+    strike()
+doctor.run, output.remark, sys.argv = strike, remark_and_strike, ["tmemstore", "doctor"]
+sys.exit(main.main())
+"""
+
+
+def test_an_interrupt_behind_the_first_one_is_passed_over():
+    """Who keeps Ctrl-C down saw a traceback of the last lines of the command."""
+    command = [sys.executable, "-c", INTERRUPTED_AGAIN]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "tmemstore doctor: interrupted\n")
+
+
 def working_in(folder):
     """The processes whose current folder this is."""
     found = set()

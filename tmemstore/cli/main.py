@@ -90,13 +90,13 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; ``argv`` defaults to the arguments of the process."""
     try:
-        return _run(sys.argv[1:] if argv is None else list(argv))
+        return _run(sys.argv[1:] if argv is None else list(argv), ends_process=argv is None)
     except output.OutputError as error:
         output.remark(f"tmemstore: {error}")
         return LACKING
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], *, ends_process: bool) -> int:
     parser = build_parser()
     options, unknown = parser.parse_known_args(arguments)
     options.command_line = arguments
@@ -114,6 +114,8 @@ def _run(arguments: list[str]) -> int:
     try:
         return int(options.run(options))
     except KeyboardInterrupt:
+        if ends_process:  # who keeps Ctrl-C down would see a traceback of wherever we are by then
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         output.remark(f"{name}: interrupted")
         return INTERRUPTED
     except Exception as error:
