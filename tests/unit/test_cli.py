@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import tmemstore
+from support import files_of_at_most
 from tmemstore.cli import bench_eviction, checks, doctor, main, output
 
 COMMAND = [sys.executable, "-m", "tmemstore.cli.main"]
@@ -166,6 +167,13 @@ class TestStreams:
         assert done.returncode == main.LACKING
         assert done.stderr.count("\n") == 1
         assert "standard output cannot be written to (No space left on device)" in done.stderr
+
+    @pytest.mark.parametrize("command", [["bench", "eviction", "--region", "1MiB"], ["calibrate"]])
+    def test_a_spill_path_on_a_full_disk_is_what_the_environment_lacks(self, tmp_path, monkeypatch, capsys, command):
+        monkeypatch.chdir(tmp_path)
+        with files_of_at_most(0):
+            assert main.main([*command, "-q", "--spill", "spill.img"]) == main.LACKING
+        assert "spill.img: cannot" in capsys.readouterr().err
 
     @pytest.mark.parametrize("argument", ["--version", "--help"])
     def test_an_output_that_was_closed_is_one_sentence_and_an_exit_code(self, argument):

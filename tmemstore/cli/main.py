@@ -145,8 +145,9 @@ def _code_of(error: Exception) -> int | None:
         return LACKING
     from tmemstore import EnvironmentLacks, ProfileError, SpillError, TmemError, TraceError
     from tmemstore.bench.pages import PagesFileError
+    from tmemstore.cli.results import is_of_the_device
 
-    if isinstance(error, EnvironmentLacks):
+    if isinstance(error, EnvironmentLacks) or (isinstance(error, SpillError) and is_of_the_device(error.__cause__)):
         return LACKING
     if isinstance(error, (SpillError, PagesFileError, ProfileError, TraceError)):
         return WRONG_USAGE

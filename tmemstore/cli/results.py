@@ -103,6 +103,11 @@ def deliver(
 def not_writable(place: str, error: OSError, instead: str) -> UsageError | EnvironmentLacks:
     """Return the error that says so, and to name another ``instead``: the user's, or of a device that is full."""
     said = f"{place} cannot be written to ({error.strerror or error})"
-    if error.errno in _OF_THE_DEVICE:
+    if is_of_the_device(error):
         return EnvironmentLacks(f"{said}; make room, or name another {instead}")
     return UsageError(f"{said}; name another {instead}")
+
+
+def is_of_the_device(error: BaseException | None) -> bool:
+    """Whether this is a device that is full or fails."""
+    return isinstance(error, OSError) and error.errno in _OF_THE_DEVICE

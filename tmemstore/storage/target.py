@@ -89,7 +89,9 @@ def _scratch(path: str, size_bytes: int) -> int:
     folder = path if here.is_dir() else os.path.dirname(path) or "."  # noqa: PTH120 - "a/b/.." stays as it is
     room = os.statvfs(folder)
     if room.f_bavail * room.f_frsize < size_bytes:
-        raise SpillError(f"{folder} has less than {format_size(size_bytes)} free; free some space, or lower the limit")
+        raise SpillError(
+            f"{folder} has less than {format_size(size_bytes)} free; free some space, or lower the limit"
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     fd, name = tempfile.mkstemp(prefix=".tmemstore-calibrate-", dir=folder)
     os.unlink(name)  # noqa: PTH108 - the file lives on by its descriptor
     return fd

@@ -71,7 +71,8 @@ def _raise_spill_error(path: str, code: int, info: Any) -> None:
         }
         step = text(info.failed_step)
         told = f"{path}: cannot {step}: {os.strerror(info.error)}"
-        raise SpillError(f"{told}; {hints.get(step, 'choose another path')}")
+        cause = OSError(info.error, os.strerror(info.error))
+        raise SpillError(f"{told}; {hints.get(step, 'choose another path')}") from cause
     if code in {lib.TMS_E_FOREIGN, lib.TMS_E_LOCKED, lib.TMS_E_TOO_SMALL}:
         check(code, path)
 
