@@ -239,7 +239,7 @@ static enum tms_reject put_one(tms_store *store, uint16_t slot, bool persistent,
 	return reject;
 }
 
-/* Without the lock: memory for the bookkeeping of pages to come. */
+/* Without the lock, and no flight under way, which others wait for with it: memory for the bookkeeping of pages to come. */
 static void warm_tables(tms_store *store)
 {
 	struct holdings *held = &store->held;
@@ -368,8 +368,8 @@ static int put_flight(tms_store *store, tms_pool_id pool, struct key_run *keys, 
 	flight = inflight_close(inflight);
 	store_learn(&store->puts_copy, keys->at - start + (begun->asked > 0), copied + (begun->asked > 0));
 	store_leave(store);
-	warm_tables(store);
 	inflight_land(inflight, flight);
+	warm_tables(store);
 	return slot ? TMS_OK : TMS_E_NO_POOL;
 }
 

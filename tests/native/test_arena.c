@@ -1,4 +1,8 @@
 /* Pieces of an arena do not overlap, are zeros, and end with it. */
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "arena.h"
 #include "fixture.h"
 #include "store.h"
@@ -121,6 +125,48 @@ static void a_store_that_grows_brings_in_what_its_tables_come_to_next(void)
 	fixture_close(&f);
 }
 
+/* In place of the C library's: whoever waits for a flight has the store's lock, and would wait for this, too. */
+static struct fixture grown;
+static uint32_t brought_in;
+static uint32_t brought_in_while_others_wait;
+
+int madvise(void *start, size_t bytes, int advice)
+{
+	if (advice == MADV_POPULATE_WRITE && grown.store) {
+		brought_in++;
+		if (pthread_mutex_trylock(&grown.store->lock) == 0) {
+			brought_in_while_others_wait += atomic_load(&grown.store->held.region->inflight.active) != 0;
+			pthread_mutex_unlock(&grown.store->lock);
+		} else {
+			brought_in_while_others_wait++;
+		}
+	}
+	return (int)syscall(SYS_madvise, start, bytes, advice);
+}
+
+static void nobody_waits_for_what_is_brought_in(void)
+{
+	enum { BATCH = 64 };
+	static uint8_t pages[BATCH * TMS_PAGE_SIZE];
+	uint64_t objects[BATCH];
+	uint64_t indexes[BATCH];
+	bool results[BATCH];
+
+	for (uint32_t n = 0; n < BATCH; n++)
+		page_make(pages + n * TMS_PAGE_SIZE, n + 1, TMS_PAGE_SIZE);
+	CHECK_EQ(fixture_open(&grown, &(struct setup){ .frames = (SLAB_SMALL + 2) * SLAB_SEGMENT }), TMS_OK);
+	for (uint64_t object = 0; object < (SLAB_SMALL + 1) * SLAB_SEGMENT / BATCH; object++) {
+		for (uint32_t n = 0; n < BATCH; n++) {
+			objects[n] = object;
+			indexes[n] = n;
+		}
+		CHECK_EQ(tms_put_many(grown.store, grown.clean, BATCH, objects, indexes, 0, pages, results), TMS_OK);
+	}
+	CHECK(brought_in > 0);
+	CHECK_EQ(brought_in_while_others_wait, 0);
+	fixture_close(&grown);
+}
+
 int main(void)
 {
 	RUN(pieces_are_zeros_and_nobody_elses);
@@ -128,5 +174,6 @@ int main(void)
 	RUN(small_ones_and_ones_larger_than_a_block_have_blocks_of_their_own);
 	RUN(what_a_table_comes_to_next_is_there_before_it_is_touched);
 	RUN(a_store_that_grows_brings_in_what_its_tables_come_to_next);
+	RUN(nobody_waits_for_what_is_brought_in);
 	return check_finish(__FILE__);
 }
