@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from typing import Any, Final
 
 from tmemstore._native import ffi, lib
@@ -45,11 +44,16 @@ def owning(made: Any, destroy: Any, *kept: Any) -> Any:
 
 # The collector finalises what a cycle holds in any order: a region before its ranges, all of it before a `__del__` that
 # uses it. What a struct of an allocator keeps it does not see, and takes for used until nobody refers to the struct.
-def keeping(pointer: Any, *kept: Any) -> Any:
-    """The pointer, as an object that keeps others alive as long as it lives itself, in a cycle that goes as well."""
-    end = functools.partial(operator.is_, kept)
-    hidden = ffi.new_allocator(lambda _size: pointer, end, should_clear_after_alloc=False)("struct tms_lease *")
-    return ffi.from_buffer(ffi.typeof(pointer), ffi.buffer(hidden, 1))
+def keeping(pointer: Any, *kept: Any, ended: Any = id) -> Any:
+    """The pointer, as an object that keeps others alive as long as it lives itself, in a cycle that goes as well.
+
+    `ended`: called with the pointer once nobody has it; something built in.
+    """
+    end = functools.partial(ended)
+    end.__dict__["kept"] = kept
+    allocate = ffi.new_allocator(lambda _size: pointer, end, should_clear_after_alloc=False)
+    # The struct has no name: a profiler keeps frames, and the names in them, beyond their return.
+    return ffi.from_buffer(ffi.typeof(pointer), ffi.buffer(allocate("struct tms_lease *"), 1))
 
 
 def text(address: Any) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -134,11 +136,14 @@ class Region:
             raise PoolError("the region is closed; make a new one")
         return self._handle
 
-    def exporter(self, start_pfn: int, frames: int, lease: Any) -> Any:
-        """A buffer over `[start_pfn, start_pfn + frames)`; mapping and `lease` live at least as long as the buffer."""
+    def exporter(self, start_pfn: int, frames: int, lease: Any, ended: Callable[[Any], Any]) -> Any:
+        """A buffer over `[start_pfn, start_pfn + frames)`; mapping and `lease` live at least as long as the buffer.
+
+        `ended`: called once nobody has the buffer; something built in.
+        """
         handle = self.handle
         address = ffi.cast("uint8_t *", lib.tms_region_address(handle, start_pfn))
-        return ffi.buffer(keeping(address, lease, handle), frames * PAGE_SIZE)
+        return ffi.buffer(keeping(address, lease, handle, ended=ended), frames * PAGE_SIZE)
 
     def close(self) -> None:
         """Gives the memory back, once no store and no view of the region is left. Closing twice is fine."""
@@ -158,9 +163,11 @@ class ContigRange:
         self.start_pfn = report.window.start_pfn
         self.size_bytes = report.window.frames * PAGE_SIZE
         self._lease = lease
+        self._ended: list[Any] = []
+        """Filled when nobody has the memory any more; the collector clears a weak reference before that, in a cycle."""
         # Nothing of ours, no frame either, holds the exporter but through the view: a profiler or debugger keeps
         # frames, and what they hold, beyond their return, and the range would seem to be in use.
-        self._view = memoryview(region.exporter(self.start_pfn, report.window.frames, lease))
+        self._view = memoryview(region.exporter(self.start_pfn, report.window.frames, lease, self._ended.append))
         self._exporter = weakref.ref(self._view.obj)
 
     @property
@@ -186,12 +193,12 @@ class ContigRange:
             self._view.release()
         except BufferError:
             raise PoolError(_IN_USE) from None
-        try:
-            self._view = memoryview(self._exporter())  # type: ignore[arg-type]
-        except TypeError:  # it is None: nobody else had the memory
+        if self._ended:
             if lib.tms_lease_end(self._lease):
                 return
-            raise PoolError("the range was released before; a range is released once") from None
+            raise PoolError("the range was released before; a range is released once")
+        with contextlib.suppress(TypeError):  # it is None: the collector is about to take it
+            self._view = memoryview(self._exporter())  # type: ignore[arg-type]
         raise PoolError(_IN_USE)
 
     def __enter__(self) -> Self:

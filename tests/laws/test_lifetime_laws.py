@@ -327,6 +327,31 @@ def test_a_cycle_that_is_collected_ends_the_range_before_its_store_and_whoever_u
     assert run_child(CYCLE, used) == 20 * "used\n"
 
 
+def test_a_range_is_in_use_for_a_del_whose_garbage_holds_a_slice_of_it(opened):
+    """The collector clears weak references into a cycle first: they told nothing of who has the memory."""
+    tm, told = opened(), []
+
+    class User:
+        def __init__(self, contig):
+            self.contig, self.piece, self.me = contig, contig.view[:8], self
+
+        def __del__(self):
+            try:
+                self.contig.release()
+            except PoolError as error:
+                told.append(str(error))
+            told.append(tm.frame_counts().allocated)
+            self.piece[:3] = b"abc"
+
+    User(tm.alloc_contig(whole(tm)))
+    gc.collect()
+    assert len(told) == 2
+    assert "delete them" in told[0]
+    assert told[1] == whole(tm) // PAGE
+    assert tm.frame_counts().allocated == 0
+    tm.alloc_contig(whole(tm)).release()
+
+
 def test_no_page_is_dropped_for_a_range_in_a_region_that_is_closed(opened):
     tm = opened()
     fs = tm.cleancache("rootfs")
